@@ -29,7 +29,9 @@ impl ImageConfig {
     }
 
     fn checked_diff_ids(&self) -> Result<Vec<Digest>, ConfigError> {
-        let Some(ids) = self.0.get("rootfs").and_then(|r| r.get("diff_ids")) else { return Ok(Vec::new()) };
+        let Some(ids) = self.0.get("rootfs").and_then(|r| r.get("diff_ids")) else {
+            return Ok(Vec::new());
+        };
         serde_json::from_value(ids.clone()).map_err(ConfigError::Json)
     }
 
@@ -43,7 +45,11 @@ impl ImageConfig {
         let text = |key: &str| self.0.get(key).and_then(Value::as_str).filter(|s| !s.is_empty());
         let host = Platform::host();
         let os = text("os").unwrap_or(&host.os);
-        let mut platform = Platform::new(os, text("architecture").unwrap_or(&host.architecture), text("variant"));
+        let mut platform = Platform::new(
+            os,
+            text("architecture").unwrap_or(&host.architecture),
+            text("variant"),
+        );
         platform.os_version = text("os.version").map(str::to_owned);
         platform
     }
@@ -90,6 +96,9 @@ mod tests {
         let text = br#"{"architecture":"amd64","os":"linux","zzz":{"b":1,"a":2}}"#;
         let config = ImageConfig::parse(text).unwrap();
         assert_eq!(config.platform().to_string(), "linux/amd64");
-        assert_eq!(config.to_bytes(), br#"{"architecture":"amd64","os":"linux","zzz":{"a":2,"b":1}}"#);
+        assert_eq!(
+            config.to_bytes(),
+            br#"{"architecture":"amd64","os":"linux","zzz":{"a":2,"b":1}}"#
+        );
     }
 }

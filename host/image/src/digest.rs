@@ -53,7 +53,9 @@ impl Digest {
     /// # Errors
     /// When `hex` is anything else.
     pub fn from_hex(hex: &str) -> Result<Self, ParseDigestError> {
-        parse_hex(hex).map(Self).ok_or_else(|| ParseDigestError(hex.to_owned()))
+        parse_hex(hex)
+            .map(Self)
+            .ok_or_else(|| ParseDigestError(hex.to_owned()))
     }
 }
 

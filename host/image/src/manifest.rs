@@ -117,7 +117,9 @@ impl Index {
     pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
         let rank = |d: &Descriptor| d.platform.as_ref()?.serves(wanted);
         let ranked = self.manifests.iter().filter_map(|d| Some((rank(d)?, d)));
-        ranked.min_by_key(|(rank, _)| *rank).map(|(_, descriptor)| descriptor)
+        ranked
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, descriptor)| descriptor)
     }
 }
 
@@ -125,7 +127,7 @@ impl Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManifestOrIndex {
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// Several images.
     Index(Index),
 }
@@ -162,14 +164,25 @@ impl ManifestOrIndex {
         if peek.manifests.is_some() && image {
             return Err(ManifestError::Ambiguous);
         }
-        let inside = if peek.media_type.is_empty() { None } else { Some(peek.media_type.as_str()) };
+        let inside = if peek.media_type.is_empty() {
+            None
+        } else {
+            Some(peek.media_type.as_str())
+        };
         let outside = Some(media_type).filter(|m| MediaType::is_index(m) || MediaType::is_manifest(m));
         if let (Some(inside), Some(outside)) = (inside, outside)
             && inside != outside
         {
-            return Err(ManifestError::MediaType { inside: inside.to_owned(), outside: outside.to_owned() });
+            return Err(ManifestError::MediaType {
+                inside: inside.to_owned(),
+                outside: outside.to_owned(),
+            });
         }
-        let default = if image { MediaType::OCI_MANIFEST } else { MediaType::OCI_INDEX };
+        let default = if image {
+            MediaType::OCI_MANIFEST
+        } else {
+            MediaType::OCI_INDEX
+        };
         let kind = inside.or(outside).unwrap_or(default).to_owned();
         if MediaType::is_index(&kind) {
             let mut index: Index = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
@@ -178,7 +191,7 @@ impl ManifestOrIndex {
         } else if MediaType::is_manifest(&kind) {
             let mut manifest: Manifest = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
             manifest.media_type = kind;
-            Ok(Self::Manifest(manifest))
+            Ok(Self::Manifest(Box::new(manifest)))
         } else {
             Err(ManifestError::Unsupported(kind))
         }
@@ -220,14 +233,23 @@ mod tests {
     #[test]
     fn a_document_that_is_both_kinds_is_refused() {
         let text = br#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}"#;
-        assert!(matches!(ManifestOrIndex::parse("", text), Err(ManifestError::Ambiguous)));
+        assert!(matches!(
+            ManifestOrIndex::parse("", text),
+            Err(ManifestError::Ambiguous)
+        ));
     }
 
     #[test]
     fn the_registry_may_not_rename_a_document() {
-        let text = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, MediaType::OCI_INDEX);
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+            MediaType::OCI_INDEX
+        );
         let error = ManifestOrIndex::parse(MediaType::OCI_MANIFEST, text.as_bytes());
         assert!(matches!(error, Err(ManifestError::MediaType { .. })));
-        assert!(matches!(ManifestOrIndex::parse("", text.as_bytes()), Ok(ManifestOrIndex::Index(_))));
+        assert!(matches!(
+            ManifestOrIndex::parse("", text.as_bytes()),
+            Ok(ManifestOrIndex::Index(_))
+        ));
     }
 }

@@ -34,16 +34,26 @@ impl Platform {
             "macos" => "darwin".to_owned(),
             os => os.to_owned(),
         };
-        let (architecture, variant) =
-            normalise(&architecture.to_ascii_lowercase(), &variant.unwrap_or_default().to_ascii_lowercase());
-        Self { architecture, os, os_version: None, variant: (!variant.is_empty()).then_some(variant) }
+        let (architecture, variant) = normalise(
+            &architecture.to_ascii_lowercase(),
+            &variant.unwrap_or_default().to_ascii_lowercase(),
+        );
+        Self {
+            architecture,
+            os,
+            os_version: None,
+            variant: (!variant.is_empty()).then_some(variant),
+        }
     }
 
     /// Returns the same platform with its names normalised; for values that came from outside.
     #[must_use]
     pub fn normalised(&self) -> Self {
         let os_version = self.os_version.clone().filter(|v| !v.is_empty());
-        Self { os_version, ..Self::new(&self.os, &self.architecture, self.variant.as_deref()) }
+        Self {
+            os_version,
+            ..Self::new(&self.os, &self.architecture, self.variant.as_deref())
+        }
     }
 
     /// Ranks how well an image built for `self` serves who asked for `wanted`: 0 is exact, larger is worse,
@@ -54,7 +64,9 @@ impl Platform {
             return None;
         }
         let rank = |variant: &Option<String>, default: u32| {
-            variant.as_deref().map_or(Some(default), |v| v.strip_prefix('v')?.parse::<u32>().ok())
+            variant
+                .as_deref()
+                .map_or(Some(default), |v| v.strip_prefix('v')?.parse::<u32>().ok())
         };
         match (have.architecture.as_str(), want.architecture.as_str()) {
             ("arm", "arm") => rank(&want.variant, 7)?.checked_sub(rank(&have.variant, 7)?),
@@ -88,7 +100,9 @@ fn normalise(architecture: &str, variant: &str) -> (String, String) {
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+        self.variant
+            .iter()
+            .try_for_each(|variant| write!(f, "/{variant}"))
     }
 }
 
@@ -100,12 +114,17 @@ impl FromStr for Platform {
         let error = || ParsePlatformError(s.to_owned());
         let parts: Vec<&str> = s.split('/').collect();
         let valid = |p: &&str| {
-            !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+            !p.is_empty()
+                && p.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
         };
         if s == "local" {
             return Ok(Self::host());
         }
-        if !parts.iter().all(|p| valid(&p.split_once('(').map_or(*p, |(os, _)| os))) {
+        if !parts
+            .iter()
+            .all(|p| valid(&p.split_once('(').map_or(*p, |(os, _)| os)))
+        {
             return Err(error());
         }
         let host = Self::host();
@@ -130,8 +149,20 @@ fn is_architecture(word: &str) -> bool {
     let (normal, _) = normalise(&word.to_ascii_lowercase(), "");
     matches!(
         normal.as_str(),
-        "386" | "amd64" | "arm" | "arm64" | "ppc64" | "ppc64le" | "mips" | "mipsle" | "mips64" | "mips64le"
-            | "riscv64" | "s390x" | "loong64" | "wasm"
+        "386"
+            | "amd64"
+            | "arm"
+            | "arm64"
+            | "ppc64"
+            | "ppc64le"
+            | "mips"
+            | "mipsle"
+            | "mips64"
+            | "mips64le"
+            | "riscv64"
+            | "s390x"
+            | "loong64"
+            | "wasm"
     )
 }
 
@@ -146,7 +177,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: &str) {
-        let got = text.parse::<Platform>().map_or_else(|_| "error".to_owned(), |p| p.to_string());
+        let got = text
+            .parse::<Platform>()
+            .map_or_else(|_| "error".to_owned(), |p| p.to_string());
         assert_eq!(got, expect, "{text}");
     }
 

@@ -48,7 +48,10 @@ impl Reference {
     /// Returns the same reference with `digest`.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { digest: Some(digest), ..self.clone() }
+        Self {
+            digest: Some(digest),
+            ..self.clone()
+        }
     }
 
     /// Returns the same repository with `tag` and no digest.
@@ -59,7 +62,11 @@ impl Reference {
         if !is_tag(tag) {
             return Err(ParseReferenceError::Format(tag.to_owned()));
         }
-        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        })
     }
 
     /// Returns the name as people write it: without `docker.io/` and `library/`.
@@ -102,8 +109,15 @@ impl FromStr for Reference {
         if parse_bare_hex(name) {
             return Err(format());
         }
-        let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| "latest".to_owned()));
-        Ok(Self { registry, repository, tag, digest })
+        let tag = tag
+            .map(str::to_owned)
+            .or_else(|| digest.is_none().then(|| "latest".to_owned()));
+        Ok(Self {
+            registry,
+            repository,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -119,9 +133,17 @@ fn split_registry(name: &str) -> (String, String) {
         }
         _ => ("docker.io", name),
     };
-    let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
+    let registry = if registry == "index.docker.io" {
+        "docker.io"
+    } else {
+        registry
+    };
     let official = registry == "docker.io" && !repository.contains('/');
-    let repository = if official { format!("library/{repository}") } else { repository.to_owned() };
+    let repository = if official {
+        format!("library/{repository}")
+    } else {
+        repository.to_owned()
+    };
     (registry.to_owned(), repository)
 }
 
@@ -155,12 +177,16 @@ fn is_repository(repository: &str) -> bool {
 fn is_path_component(component: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();
-    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
+        return false;
+    };
     if !word(first) || !word(last) {
         return false;
     }
     let separators = bytes.split(|&b| word(b)).filter(|s| !s.is_empty());
-    separators.into_iter().all(|s| matches!(s, b"." | b"_" | b"__") || s.iter().all(|&b| b == b'-'))
+    separators
+        .into_iter()
+        .all(|s| matches!(s, b"." | b"_" | b"__") || s.iter().all(|&b| b == b'-'))
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -190,7 +216,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: &str) {
-        let got = text.parse::<Reference>().map_or_else(|_| "error".to_owned(), |r| r.to_string());
+        let got = text
+            .parse::<Reference>()
+            .map_or_else(|_| "error".to_owned(), |r| r.to_string());
         assert_eq!(got, expect, "{text}");
     }
 
@@ -204,8 +232,23 @@ mod tests {
         check("[::1]:5000/x", "[::1]:5000/x:latest");
         let digest = Digest::of("");
         check(&format!("a@{digest}"), &format!("docker.io/library/a@{digest}"));
-        check(&format!("a:t@{digest}"), &format!("docker.io/library/a:t@{digest}"));
-        for bad in ["", ":", "a:", "A", "a//b", "a/-b", "a___b", "a:-x", "a@sha256:0", "a b", &digest.hex()] {
+        check(
+            &format!("a:t@{digest}"),
+            &format!("docker.io/library/a:t@{digest}"),
+        );
+        for bad in [
+            "",
+            ":",
+            "a:",
+            "A",
+            "a//b",
+            "a/-b",
+            "a___b",
+            "a:-x",
+            "a@sha256:0",
+            "a b",
+            &digest.hex(),
+        ] {
             check(bad, "error");
         }
     }
