@@ -1,0 +1,2 @@
+//! Binds the solver to real work.
+mod keys;
