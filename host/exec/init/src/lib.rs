@@ -1,0 +1,1 @@
+//! What the engine and its helper program say to each other.

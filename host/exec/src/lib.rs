@@ -1,0 +1,38 @@
+//! Runs one build step: namespaces, mounts, limits, network, seccomp.
+//!
+//! A [`Step`] is complete by itself; an [`Executor`] runs it. [`NativeExecutor`] does so with its own small helper,
+//! [`OciExecutor`] through runc or crun. This crate knows no graph, cache key, image or plugin, and it is the only
+//! one with `unsafe`.
+
+mod error;
+mod executor;
+mod native;
+mod oci;
+mod rootless;
+mod step;
+
+pub use error::ExecError;
+pub use executor::Cancel;
+pub use executor::Canceller;
+pub use executor::Executor;
+pub use executor::Exit;
+pub use executor::Finding;
+pub use executor::Output;
+pub use executor::Stream;
+pub use executor::Verdict;
+pub use native::NativeExecutor;
+pub use oci::OciExecutor;
+pub use rootless::UserNamespace;
+pub use rootless::enter_user_namespace;
+pub use step::Access;
+pub use step::Changes;
+pub use step::DEFAULT_HOSTNAME;
+pub use step::MountSource;
+pub use step::Network;
+pub use step::Resources;
+pub use step::RootFs;
+pub use step::Security;
+pub use step::Step;
+pub use step::StepMount;
+pub use step::Ulimit;
+pub use step::User;
