@@ -212,7 +212,7 @@ struct Reach {
 impl Probe {
     /// Returns the keys that every input leads to.
     fn common(&self) -> Vec<KeyId> {
-        intersection(self.0.iter()).map_or_else(Vec::new, |keys| keys.into_iter().collect())
+        intersection(&mut self.0.iter()).map_or_else(Vec::new, |keys| keys.into_iter().collect())
     }
 
     /// Returns the inputs that keep the others from leading anywhere.
@@ -232,7 +232,7 @@ impl Probe {
     /// Returns the inputs whose content is worth computing next: none when the others lead nowhere together;
     /// first those that lead nowhere without it, then the rest.
     fn next(&self) -> Vec<usize> {
-        let settled = intersection(self.0.iter().filter(|reach| !reach.content_pending));
+        let settled = intersection(&mut self.0.iter().filter(|reach| !reach.content_pending));
         if settled.as_ref().is_some_and(BTreeSet::is_empty) {
             return Vec::new();
         }
@@ -260,7 +260,7 @@ impl Probe {
 }
 
 /// Returns what all have in common; `None` of none, which could be anything.
-fn intersection(mut reaches: impl Iterator<Item = &Reach>) -> Option<BTreeSet<KeyId>> {
+fn intersection(reaches: &mut dyn Iterator<Item = &Reach>) -> Option<BTreeSet<KeyId>> {
     let first = reaches.next()?.keys.clone();
     Some(reaches.fold(first, |common, reach| &common & &reach.keys))
 }
