@@ -1,0 +1,207 @@
+//! RUN, CMD, ENTRYPOINT, SHELL and HEALTHCHECK.
+
+use super::CommandLine;
+use super::Fault;
+use super::FlagKind;
+use super::Flags;
+use super::HealthConfig;
+use super::InlineFile;
+use super::Network;
+use super::RunCommand;
+use super::Security;
+use super::at_least_one;
+use super::mount;
+use super::parse_flags;
+use super::texts;
+use crate::ast::Node;
+use crate::duration;
+use crate::error::SyntaxError;
+use crate::go;
+use std::fmt;
+
+/// The shortest time between checks, in nanoseconds: 1ms.
+const MIN_INTERVAL: i64 = 1_000_000;
+
+/// Reads CMD or ENTRYPOINT.
+pub(super) fn command_line(node: &Node) -> Result<CommandLine, Fault> {
+    parse_flags(&[], &node.flags)?;
+    Ok(command(node))
+}
+
+fn command(node: &Node) -> CommandLine {
+    let files = node.heredocs.iter().map(|h| InlineFile {
+        name: h.name.clone(),
+        data: h.content.clone(),
+        chomp: h.chomp,
+    });
+    CommandLine {
+        args: json_args(texts(node), node.json),
+        files: files.collect(),
+        shell_form: !node.json,
+    }
+}
+
+/// Joins the words unless they were a JSON array.
+pub(crate) fn json_args(args: Vec<String>, json: bool) -> Vec<String> {
+    if json || args.is_empty() {
+        args
+    } else {
+        vec![args.join(" ")]
+    }
+}
+
+/// Reads SHELL.
+pub(super) fn shell(node: &Node) -> Result<Vec<String>, Fault> {
+    parse_flags(&[], &node.flags)?;
+    match (node.args.is_empty(), node.json) {
+        (true, _) => Err(at_least_one("SHELL")),
+        (false, true) => Ok(texts(node)),
+        (false, false) => Err(Fault::new("SHELL requires the arguments to be in JSON form")),
+    }
+}
+
+/// Reads RUN. The mounts stay as written; only what cannot hold a variable is checked.
+pub(super) fn run(node: &Node) -> Result<RunCommand, Fault> {
+    let defs = [
+        ("mount", FlagKind::List),
+        ("network", FlagKind::Text),
+        ("security", FlagKind::Text),
+        ("device", FlagKind::List),
+    ];
+    let flags = parse_flags(&defs, &node.flags)?;
+    let mount_flags = flags.list("mount");
+    for text in &mount_flags {
+        mount::parse_mount(text, None).map_err(|e| flag_fault(node, "--mount=", text, e))?;
+    }
+    let mut devices = Vec::new();
+    for text in flags.list("device") {
+        devices.push(mount::parse_device(&text).map_err(|e| flag_fault(node, "--device=", &text, e))?);
+    }
+    Ok(RunCommand {
+        command: command(node),
+        mount_flags,
+        mounts: Vec::new(),
+        network: network(&flags)?,
+        security: security(&flags)?,
+        devices,
+        flags_used: flags.used(),
+    })
+}
+
+/// Finds the flag that a fault belongs to.
+fn flag_fault(node: &Node, prefix: &str, value: &str, error: SyntaxError) -> Fault {
+    let flag = node
+        .flags
+        .iter()
+        .find(|word| word.text.strip_prefix(prefix) == Some(value));
+    Fault {
+        error,
+        span: flag.map(|word| word.span),
+    }
+}
+
+fn network(flags: &Flags) -> Result<Network, Fault> {
+    match flags.get("network") {
+        None | Some("default") => Ok(Network::Default),
+        Some("none") => Ok(Network::None),
+        Some("host") => Ok(Network::Host),
+        Some(other) => Err(Fault::new(format!("invalid network mode {}", go::quote(other)))),
+    }
+}
+
+fn security(flags: &Flags) -> Result<Security, Fault> {
+    match flags.get("security") {
+        None | Some("sandbox") => Ok(Security::Sandbox),
+        Some("insecure") => Ok(Security::Insecure),
+        Some(other) => Err(Fault::new(format!("security {} is not valid", go::quote(other)))),
+    }
+}
+
+/// Reads HEALTHCHECK. The flags of `NONE` are not looked at.
+pub(super) fn healthcheck(node: &Node) -> Result<HealthConfig, Fault> {
+    let Some((kind, words)) = node.args.split_first() else {
+        return Err(at_least_one("HEALTHCHECK"));
+    };
+    let kind = kind.text.to_uppercase();
+    if kind == "NONE" {
+        if !words.is_empty() {
+            return Err(Fault::new("HEALTHCHECK NONE takes no arguments"));
+        }
+        return Ok(HealthConfig {
+            test: vec![kind],
+            ..HealthConfig::default()
+        });
+    }
+    let defs = [
+        ("interval", FlagKind::Text),
+        ("timeout", FlagKind::Text),
+        ("start-period", FlagKind::Text),
+        ("start-interval", FlagKind::Text),
+        ("retries", FlagKind::Text),
+    ];
+    let flags = parse_flags(&defs, &node.flags)?;
+    if kind != "CMD" {
+        return Err(Fault::new(format!(
+            "Unknown type {} in HEALTHCHECK (try CMD)",
+            go::quote(&kind)
+        )));
+    }
+    let words: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
+    let words = json_args(words, node.json);
+    if words.is_empty() {
+        return Err(Fault::new("Missing command after HEALTHCHECK CMD"));
+    }
+    let mut test = vec![if node.json { "CMD" } else { "CMD-SHELL" }.to_owned()];
+    test.extend(words);
+    Ok(HealthConfig {
+        test,
+        interval: interval(&flags, "interval")?,
+        timeout: interval(&flags, "timeout")?,
+        start_period: interval(&flags, "start-period")?,
+        start_interval: interval(&flags, "start-interval")?,
+        retries: retries(&flags)?,
+    })
+}
+
+fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
+    let Some(text) = flags.text(name) else {
+        return Ok(0);
+    };
+    let time = duration::parse(&text)?;
+    if time != 0 && time < MIN_INTERVAL {
+        let least = duration::format(MIN_INTERVAL);
+        return Err(Fault::new(format!(
+            "Interval {} cannot be less than {least}",
+            go::quote(name)
+        )));
+    }
+    Ok(time)
+}
+
+fn retries(flags: &Flags) -> Result<i32, Fault> {
+    let Some(text) = flags.text("retries") else {
+        return Ok(0);
+    };
+    let retries = go::parse_i32(&text)?;
+    if retries < 0 {
+        return Err(Fault::new(format!("--retries cannot be negative ({retries})")));
+    }
+    Ok(retries)
+}
+
+/// Written as in the image history.
+impl fmt::Display for HealthConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = duration::format;
+        write!(
+            f,
+            "{{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
+            self.test.join(" "),
+            time(self.interval),
+            time(self.timeout),
+            time(self.start_period),
+            time(self.start_interval),
+            self.retries
+        )
+    }
+}
