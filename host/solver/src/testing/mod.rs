@@ -113,7 +113,7 @@ pub struct FakeOp {
     pub delays: [Duration; 3],
     /// Whether it takes a slot.
     pub slot: Slot,
-    /// How long a cancelled run may tidy up; when not zero, it watches for being cancelled and then takes half.
+    /// How long a cancelled call may tidy up; when not zero, it watches for being cancelled and then takes half.
     pub grace: Duration,
     /// Counts its calls.
     pub calls: Arc<Calls>,
@@ -157,6 +157,21 @@ impl FakeOp {
         Self {
             delays: [self.delays[0], self.delays[1], run],
             ..self
+        }
+    }
+
+    async fn work(&self, ctx: &OpContext, delay: Duration) -> Result<(), OpError> {
+        if self.grace.is_zero() {
+            wait(delay).await;
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = wait(delay) => Ok(()),
+            () = ctx.cancelled() => {
+                wait(self.grace / 2).await;
+                Err(OpError::Cancelled)
+            }
         }
     }
 
@@ -211,9 +226,9 @@ async fn wait(delay: Duration) {
 
 #[async_trait]
 impl Op<String> for FakeOp {
-    async fn cache_map(&self, _ctx: &OpContext) -> Result<CacheMap, OpError> {
+    async fn cache_map(&self, ctx: &OpContext) -> Result<CacheMap, OpError> {
         self.calls.maps.fetch_add(1, Ordering::SeqCst);
-        wait(self.delays[0]).await;
+        self.work(ctx, self.delays[0]).await?;
         let keys = self.keys.iter().map(|key| OpKey::of(key.as_bytes())).collect();
         Ok(CacheMap {
             keys,
@@ -224,30 +239,19 @@ impl Op<String> for FakeOp {
 
     async fn content_digest(
         &self,
-        _ctx: &OpContext,
+        ctx: &OpContext,
         _index: usize,
         input: &String,
     ) -> Result<Digest, OpError> {
         self.calls.contents.fetch_add(1, Ordering::SeqCst);
-        wait(self.delays[1]).await;
+        self.work(ctx, self.delays[1]).await?;
         Ok(Digest::of(input))
     }
 
     async fn run(&self, ctx: &OpContext, inputs: &[String]) -> Result<Vec<String>, OpError> {
         self.calls.runs.fetch_add(1, Ordering::SeqCst);
         let _under_way = UnderWay::new(self);
-        if self.grace.is_zero() {
-            wait(self.delays[2]).await;
-        } else {
-            tokio::select! {
-                biased;
-                () = wait(self.delays[2]) => {}
-                () = ctx.cancelled() => {
-                    wait(self.grace / 2).await;
-                    return Err(OpError::Cancelled);
-                }
-            }
-        }
+        self.work(ctx, self.delays[2]).await?;
         self.calls.finished.fetch_add(1, Ordering::SeqCst);
         if let Gives::Panic(text) = &self.gives {
             std::panic::panic_any(text.clone());

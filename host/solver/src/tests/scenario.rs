@@ -134,28 +134,66 @@ async fn a_new_operation_computes_no_content_before_it_runs() {
     assert_eq!(counts(&[&copy]), [(1, 1)], "once, to be saved");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn content_is_not_computed_where_it_cannot_help() {
     let index = Arc::new(MemoryIndex::new());
-    let make = |base: &str| {
+    let second = Duration::from_secs(1);
+    for (base, time) in [("one", second), ("two", second)] {
         let mut graph = FakeGraph::new();
         let copy = FakeOp::new("copy", &[DEFINITION, CONTENT]);
-        let source = FakeOp::new(&format!("source for {base}"), &[]);
-        let inputs = [graph.add(FakeOp::new(base, &[]), &[]), graph.add(source, &[])];
+        let source = FakeOp::new(&format!("source for {base}"), &[]).takes(second);
+        let inputs = [
+            graph.add(FakeOp::new(base, &[]).takes(second), &[]),
+            graph.add(source, &[]),
+        ];
         let target = graph.add(copy.clone(), &inputs);
-        (graph.build(), target, copy)
+        let begin = tokio::time::Instant::now();
+        let (_, events) = build(&solver(&index), &graph.build(), target).await;
+        assert_eq!(
+            begin.elapsed(),
+            time,
+            "both inputs run at once: nobody waits for the content of one"
+        );
+        let reason = if base == "one" {
+            "NewOperation"
+        } else {
+            "Inputs([0, 1])"
+        };
+        assert!(events.contains(&format!("copy: Miss({reason})")), "{events:?}");
+        assert_eq!(counts(&[&copy]), [(1, 1)], "once, to be saved");
+    }
+}
+
+#[tokio::test]
+async fn inputs_that_are_read_in_different_parts_are_different() {
+    let index = Arc::new(MemoryIndex::new());
+    for (path, runs) in [("/a", 1), ("/a", 0), ("/b", 1)] {
+        let mut copy = FakeOp::new("copy", &[DEFINITION]);
+        copy.deps[0].selector = Some(Digest::of(path));
+        let (graph, target) = chain(vec![FakeOp::new("base", &[]), copy.clone()]);
+        build(&solver(&index), &graph, target).await;
+        assert_eq!(copy.calls.runs(), runs, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn all_outputs_of_a_step_are_of_one_run() {
+    let index = Arc::new(MemoryIndex::new());
+    let make = |text: &str| FakeOp {
+        outputs: 2,
+        ..FakeOp::new("make", &[]).gives(Gives::Text(text.to_owned()))
     };
-    let (graph, target, _) = make("one");
-    build(&solver(&index), &graph, target).await;
-    let (graph, target, copy) = make("two");
-    let (_, events) = build(&solver(&index), &graph, target).await;
-    assert!(
-        events.contains(&"copy: Miss(Inputs([0, 1]))".to_owned()),
-        "{events:?}"
+    let (graph, first) = chain(vec![make("v1")]);
+    let second = crate::Edge { output: 1, ..first };
+    assert_eq!(build(&solver(&index), &graph, second).await.0, "v1.1");
+    let (graph, _) = chain(vec![make("v2")]);
+    let session = solver(&index).session(super::quiet());
+    assert_eq!(session.solve(&graph, &[first]).await.unwrap(), ["v2"]);
+    assert_eq!(
+        session.solve(&graph, &[second]).await.unwrap(),
+        ["v2.1"],
+        "not the stored one"
     );
-    let order: Vec<_> = events.iter().filter(|e| e.ends_with("started")).collect();
-    assert_eq!(order.len(), 3);
-    assert_eq!(counts(&[&copy]), [(1, 1)], "once, to be saved");
 }
 
 #[tokio::test]

@@ -176,6 +176,64 @@ async fn whoever_comes_while_a_step_is_being_cancelled_gets_a_result() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_reads_an_ignored_step_does_not_share_what_reads_the_old() {
+    let solver = solver(&Arc::default());
+    let graph = |text: &str, ignored: bool| {
+        let mut graph = FakeGraph::new();
+        let first = graph.add(FakeOp::new("make", &[]).gives(Gives::Text(text.to_owned())), &[]);
+        let target = graph.add(FakeOp::new("run", &[DEFINITION]).takes(SECOND), &[first]);
+        if ignored {
+            graph.ignore_cache(first);
+        }
+        (graph.build(), target)
+    };
+    let (old, new) = (graph("v1", false), graph("v2", true));
+    let (old, new) = futures::join!(build(&solver, &old.0, old.1), build(&solver, &new.0, new.1));
+    assert_eq!((&*old.0, &*new.0), ("run(v1)", "run(v2)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_cache_map_is_computed_again() {
+    let slow = FakeOp {
+        grace: 4 * SECOND,
+        delays: [3 * SECOND; 3],
+        ..FakeOp::new("slow", &[])
+    };
+    let (graph, target) = chain(vec![slow.clone()]);
+    let session = solver(&Arc::default()).session(quiet());
+    assert!(
+        tokio::time::timeout(SECOND, session.solve(&graph, &[target]))
+            .await
+            .is_err()
+    );
+    assert_eq!(session.solve(&graph, &[target]).await.unwrap(), ["slow()"]);
+    assert_eq!(slow.calls.maps(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_only_tidies_up_for_a_session_that_is_gone_is_not_shared() {
+    let slow = || FakeOp {
+        grace: 4 * SECOND,
+        ..FakeOp::new("slow", &[]).takes(9 * SECOND)
+    };
+    let (first, second) = (slow(), slow());
+    let solver = solver(&Arc::default());
+    let (graph, target) = chain(vec![first.clone()]);
+    assert!(
+        tokio::time::timeout(SECOND, build(&solver, &graph, target))
+            .await
+            .is_err()
+    );
+    let (graph, target) = chain(vec![second.clone()]);
+    assert_eq!(build(&solver, &graph, target).await.0, "slow()");
+    assert_eq!(
+        [first.calls.runs(), second.calls.runs()],
+        [1, 1],
+        "the second session's own operation"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operation_that_does_not_listen_is_dropped() {
     let deaf = FakeOp::new("deaf", &[]).takes(1000 * SECOND);
     let (graph, target) = chain(vec![deaf.clone()]);
