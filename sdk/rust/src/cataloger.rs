@@ -1,0 +1,18 @@
+//! The kind `cataloger`: finds packages in files that are pushed to it.
+
+pub use crate::bindings::api::kiln::plugin::sbom::PackageInfo;
+pub use crate::bindings::api::kiln::plugin::sbom::Relation;
+pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Guest as Cataloger;
+pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Interest;
+pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Matched;
+
+/// Makes a cataloger plugin of a type that implements [`Cataloger`](crate::cataloger::Cataloger). Once in a `cdylib`.
+#[macro_export]
+macro_rules! export_cataloger {
+    ($ty:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::cataloger_plugin::export_cataloger_plugin!(
+            $ty with_types_in $crate::bindings::cataloger_plugin
+        );
+    };
+}

@@ -1,0 +1,18 @@
+//! The kind `scanner`: finds packages by looking through a tree.
+
+pub use crate::bindings::api::kiln::plugin::sbom::Document;
+pub use crate::bindings::api::kiln::plugin::sbom::PackageInfo;
+pub use crate::bindings::api::kiln::plugin::sbom::Relation;
+pub use crate::bindings::scanner_plugin::exports::kiln::plugin::scanner::Guest as Scanner;
+pub use crate::bindings::scanner_plugin::exports::kiln::plugin::scanner::Report;
+
+/// Makes a scanner plugin of a type that implements [`Scanner`](crate::scanner::Scanner). Once in a `cdylib`.
+#[macro_export]
+macro_rules! export_scanner {
+    ($ty:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::scanner_plugin::export_scanner_plugin!(
+            $ty with_types_in $crate::bindings::scanner_plugin
+        );
+    };
+}
