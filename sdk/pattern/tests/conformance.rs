@@ -130,9 +130,8 @@ fn kinds_and_regular_expressions() {
 #[test]
 fn functions() {
     check(rows(&table(), "single_functions"), 17, |row| {
-        let patterns = match Patterns::new(&strings(&row["patterns"])) {
-            Ok(patterns) => patterns,
-            Err(_) => return row["error"] == true,
+        let Ok(patterns) = Patterns::new(&strings(&row["patterns"])) else {
+            return row["error"] == true;
         };
         if row["error"] == true {
             return false;

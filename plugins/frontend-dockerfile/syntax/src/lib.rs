@@ -6,6 +6,7 @@
 
 mod args;
 pub mod ast;
+pub mod checks;
 pub mod chmod;
 mod csv;
 pub mod directives;

@@ -36,6 +36,7 @@ pub fn parse(file: &[u8]) -> Result<Ast, ParseError> {
     let mut parser = Parser {
         lines: Lines::new(strip_bom(file)),
         first_column: file.len() - strip_bom(file).len(),
+        last_length: 0,
         directives: directives::Reader::default(),
         escape: '\\',
         comments: Vec::new(),
@@ -63,6 +64,7 @@ pub fn parse(file: &[u8]) -> Result<Ast, ParseError> {
 struct Parser<'a> {
     lines: Lines<'a>,
     first_column: usize,
+    last_length: usize,
     directives: directives::Reader,
     escape: char,
     comments: Vec<String>,
@@ -72,10 +74,14 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn next_line(&mut self) -> Result<Option<String>, ParseError> {
-        self.lines.next().map_err(|TooLong| {
+        let line = self.lines.next().map_err(|TooLong| {
             let text = format!("dockerfile line greater than max allowed size of {MAX_LINE}");
             ParseError::lines(text, self.lines.number, 0)
-        })
+        })?;
+        self.last_length = line
+            .as_deref()
+            .map_or(self.last_length, |line| trim_newline(line).len());
+        Ok(line)
     }
 
     /// Reads from a line to the end of the instruction that starts there; comments and empty lines are none.
@@ -213,7 +219,7 @@ impl Parser<'_> {
         if self.lines.number > span.end.line {
             span.end = Position {
                 line: self.lines.number,
-                column: 0,
+                column: self.last_length,
             };
         }
         span
@@ -223,7 +229,7 @@ impl Parser<'_> {
 impl Node {
     fn may_have_heredocs(&self) -> bool {
         let node = self.sub.as_deref().unwrap_or(self);
-        !node.json && ["add", "copy", "run"].contains(&node.name.text.to_lowercase().as_str())
+        !node.json && ["add", "copy", "run"].contains(&node.name.text.to_ascii_lowercase().as_str())
     }
 }
 
@@ -253,7 +259,7 @@ fn read_node(logical: &Logical, from: usize, escape: char, depth: usize) -> Resu
             range,
         })
     };
-    let name = node.name.text.to_lowercase();
+    let name = node.name.text.to_ascii_lowercase();
     if name == "onbuild" {
         if !rest.is_empty() && depth < MAX_SUB {
             node.sub = Some(Box::new(read_node(logical, rest_at, escape, depth + 1)?));

@@ -10,6 +10,10 @@ use super::parse_flags;
 use crate::ast::Node;
 use crate::error::SyntaxError;
 use crate::heredoc;
+use std::collections::HashMap;
+
+/// How much the inline files of an instruction may hold. The same heredoc can be named often, so there has to be an end.
+const MAX_INLINE: usize = 64 << 20;
 
 pub(super) fn add(node: &Node) -> Result<AddCommand, Fault> {
     enough(node, "ADD")?;
@@ -77,17 +81,28 @@ fn sources(node: &Node, name: &str) -> Result<SourcesAndDest, Fault> {
         let error = SyntaxError::new(format!("{name} cannot accept a heredoc as a destination"));
         return Err(Fault::at(error, dest.span));
     }
+    let read: HashMap<&str, &str> = node
+        .heredocs
+        .iter()
+        .map(|h| (h.name.as_str(), h.content.as_str()))
+        .collect();
     let mut out = SourcesAndDest {
         dest: dest.text.clone(),
         ..SourcesAndDest::default()
     };
+    let mut size = 0;
     for word in words {
         let Some(opened) = opens(&word.text) else {
             out.paths.push(word.text.clone());
             continue;
         };
-        let read = node.heredocs.iter().rfind(|h| h.name == opened.name);
-        let content = read.map(|h| h.content.as_str()).unwrap_or_default();
+        let content = read.get(opened.name.as_str()).copied().unwrap_or_default();
+        size += content.len();
+        if size > MAX_INLINE {
+            return Err(Fault::new(format!(
+                "inline files of {name} are larger than {MAX_INLINE} bytes"
+            )));
+        }
         let data = if opened.chomp {
             heredoc::chomp(content)
         } else {

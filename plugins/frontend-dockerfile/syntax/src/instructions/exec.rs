@@ -70,8 +70,10 @@ pub(super) fn run(node: &Node) -> Result<RunCommand, Fault> {
     ];
     let flags = parse_flags(&defs, &node.flags)?;
     let mount_flags = flags.list("mount");
+    let mut mounts = Vec::new();
     for text in &mount_flags {
-        mount::parse_mount(text, None).map_err(|e| flag_fault(node, "--mount=", text, e))?;
+        let mount = mount::parse_mount(text, None);
+        mounts.push(mount.map_err(|e| flag_fault(node, "--mount=", text, e))?);
     }
     let mut devices = Vec::new();
     for text in flags.list("device") {
@@ -80,7 +82,7 @@ pub(super) fn run(node: &Node) -> Result<RunCommand, Fault> {
     Ok(RunCommand {
         command: command(node),
         mount_flags,
-        mounts: Vec::new(),
+        mounts,
         network: network(&flags)?,
         security: security(&flags)?,
         devices,

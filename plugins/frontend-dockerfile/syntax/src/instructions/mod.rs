@@ -177,7 +177,7 @@ pub fn parse_trigger(text: &str) -> Result<Command, ParseError> {
 }
 
 fn parse_instruction(node: &Node) -> Result<Parsed, Fault> {
-    let name = node.name.text.to_uppercase();
+    let name = node.name.text.to_ascii_uppercase();
     let instruction = match name.as_str() {
         "FROM" => return stage::from(node).map(Parsed::Stage),
         "ADD" => Instruction::Add(copy::add(node)?),

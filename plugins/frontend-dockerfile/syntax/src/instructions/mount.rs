@@ -98,7 +98,7 @@ pub struct Mount {
 }
 
 /// The keys that a misspelt key is compared with.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 19] = [
     "type",
     "from",
     "source",
@@ -118,7 +118,6 @@ const KEYS: [&str; 20] = [
     "rw",
     "readwrite",
     "env",
-    "size",
 ];
 
 /// Reads one `--mount` value. Without an expander only what cannot contain a variable is checked.

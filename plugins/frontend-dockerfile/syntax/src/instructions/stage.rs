@@ -54,13 +54,13 @@ pub(super) fn onbuild(node: &Node) -> Result<OnbuildCommand, Fault> {
         return Err(at_least_one("ONBUILD"));
     };
     parse_flags(&[], &node.flags)?;
-    let trigger = sub.name.text.trim().to_uppercase();
+    let trigger = sub.name.text.to_ascii_uppercase();
     let text = match trigger.as_str() {
         "ONBUILD" => "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".to_owned(),
         "MAINTAINER" | "FROM" => format!("{trigger} isn't allowed as an ONBUILD trigger"),
         _ => {
             let text = node.original.trim_start();
-            let mut expression = text["ONBUILD".len()..].trim_start().to_owned();
+            let mut expression = text[node.name.text.len()..].trim_start().to_owned();
             for heredoc in &node.heredocs {
                 expression.push_str(&format!("\n{}{}", heredoc.content, heredoc.name));
             }

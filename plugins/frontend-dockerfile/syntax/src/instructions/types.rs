@@ -242,7 +242,7 @@ pub struct RunCommand {
     pub command: CommandLine,
     /// The values of `--mount`, as written.
     pub mount_flags: Vec<String>,
-    /// The mounts. Filled by [`Command::expand`]: before, the values are not known.
+    /// The mounts. Before [`Command::expand`] only `from` is known, which cannot hold a variable.
     pub mounts: Vec<Mount>,
     /// `--network`
     pub network: Network,

@@ -11,8 +11,10 @@ use std::str::Chars;
 
 /// How deep `${a:-${b:-…}}` may go: far beyond use, and far from the end of the stack.
 const MAX_DEPTH: usize = 100;
-/// How long a result may get. Variables can double with each ENV line, so there has to be an end.
+/// How much text the variables of a word may bring in. They can double with each ENV line, so there has to be an end.
 const MAX_LENGTH: usize = 8 << 20;
+/// How many steps the patterns of a word may take, text length times pattern length.
+const MAX_WORK: usize = 1 << 26;
 
 type Step<T> = Result<T, SyntaxError>;
 
@@ -28,6 +30,7 @@ pub(super) struct Expansion<'a> {
     raw_escapes: bool,
     depth: usize,
     spent: usize,
+    worked: usize,
     pub(super) matched: BTreeSet<String>,
     pub(super) unmatched: BTreeSet<String>,
 }
@@ -41,6 +44,7 @@ impl<'a> Expansion<'a> {
             raw_escapes: lex.raw_escapes,
             depth: 0,
             spent: 0,
+            worked: 0,
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
         }
@@ -77,7 +81,6 @@ impl<'a> Expansion<'a> {
                     let value = self.dollar()?;
                     out.push_str(&value);
                     words.push_str(&value);
-                    self.spend(value.len())?;
                 }
                 '\'' | '"' if self.lex.quotes != Quotes::Ignore => {
                     let text = if c == '"' {
@@ -108,9 +111,19 @@ impl<'a> Expansion<'a> {
     }
 
     fn spend(&mut self, bytes: usize) -> Step<()> {
-        self.spent += bytes;
+        self.spent = self.spent.saturating_add(bytes);
         if self.spent > MAX_LENGTH {
-            return fail(format!("the result is longer than {MAX_LENGTH} bytes"));
+            return fail(format!("the values are longer than {MAX_LENGTH} bytes"));
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, pattern: &str, value: &str) -> Step<()> {
+        self.worked = self
+            .worked
+            .saturating_add(pattern.len().saturating_mul(value.len()));
+        if self.worked > MAX_WORK {
+            return fail("the pattern and the value are too long to be compared");
         }
         Ok(())
     }
@@ -193,7 +206,6 @@ impl<'a> Expansion<'a> {
                 }
                 Some('$') => {
                     let value = self.dollar()?;
-                    self.spend(value.len())?;
                     out.push_str(&value);
                 }
                 Some(c) => {
@@ -232,7 +244,7 @@ impl<'a> Expansion<'a> {
         if name.is_empty() {
             return Ok("$".to_owned());
         }
-        Ok(match self.lookup(&name) {
+        Ok(match self.lookup(&name)? {
             Some(value) => value,
             None if self.lex.skip_unset => format!("${name}"),
             None => String::new(),
@@ -248,7 +260,7 @@ impl<'a> Expansion<'a> {
         }
         let name = self.name();
         match self.chars.next() {
-            Some('}') => Ok(match self.lookup(&name) {
+            Some('}') => Ok(match self.lookup(&name)? {
                 Some(value) => value,
                 None if self.lex.skip_unset => format!("${{{name}}}"),
                 None => String::new(),
@@ -267,7 +279,7 @@ impl<'a> Expansion<'a> {
     fn modifier(&mut self, name: &str, kind: Option<char>, colon: &str) -> Step<String> {
         let trims = matches!(kind, Some('#' | '%'));
         let word = self.until_brace('}', trims, "syntax error: missing '}'")?;
-        let value = self.lookup(name);
+        let value = self.lookup(name)?;
         if self.lex.skip_unset && value.is_none() {
             return Ok(format!("${{{name}{colon}{}{word}}}", shown(kind)));
         }
@@ -284,8 +296,11 @@ impl<'a> Expansion<'a> {
                     if word.is_empty() { default } else { word }
                 ))
             }
-            Some('#') if colon.is_empty() => trim(&word, '#', &value.unwrap_or_default()),
-            Some('%') if colon.is_empty() => trim(&word, '%', &value.unwrap_or_default()),
+            Some(end @ ('#' | '%')) if colon.is_empty() => {
+                let value = value.unwrap_or_default();
+                self.work(&word, &value)?;
+                trim(&word, end, &value)
+            }
             _ => fail(format!(
                 "unsupported modifier ({colon}{}) in substitution",
                 shown(kind)
@@ -298,18 +313,21 @@ impl<'a> Expansion<'a> {
         let all = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.until_brace('/', true, "syntax error: missing '/' in ${}")?;
         let text = self.until_brace('}', true, "syntax error: missing '}'")?;
-        let value = match self.lookup(name) {
+        let value = match self.lookup(name)? {
             Some(value) => value,
             None if self.lex.skip_unset => return Ok(format!("${{{name}/{pattern}/{text}}}")),
             None => String::new(),
         };
         let parsed = pattern::parse(&pattern).map_err(|e| invalid(&pattern, &e))?;
-        let (count, limit) = if all {
-            (pattern::Count::All, MAX_LENGTH)
+        self.work(&pattern, &value)?;
+        let count = if all {
+            pattern::Count::All
         } else {
-            (pattern::Count::First, MAX_LENGTH)
+            pattern::Count::First
         };
-        pattern::replace(&parsed, &value, &text, count, limit)
+        let result = pattern::replace(&parsed, &value, &text, count, MAX_LENGTH)?;
+        self.spend(result.len())?;
+        Ok(result)
     }
 
     /// Reads up to a character; at the end of the word the error says which character is missing.
@@ -339,8 +357,9 @@ impl<'a> Expansion<'a> {
         name
     }
 
-    fn lookup(&mut self, name: &str) -> Option<String> {
+    fn lookup(&mut self, name: &str) -> Step<Option<String>> {
         let value = (self.get)(name);
+        self.spend(value.as_ref().map_or(0, String::len))?;
         let set = if value.is_some() {
             &mut self.matched
         } else {
@@ -349,7 +368,7 @@ impl<'a> Expansion<'a> {
         if !set.contains(name) {
             set.insert(name.to_owned());
         }
-        value
+        Ok(value)
     }
 }
 
@@ -369,13 +388,13 @@ fn trim(word: &str, kind: char, value: &str) -> Step<String> {
     };
     if kind == '#' {
         let parsed = pattern::parse(pattern).map_err(|e| invalid(pattern, &e))?;
-        return pattern::trim_prefix(&parsed, value, greed);
+        return Ok(pattern::trim_prefix(&parsed, value, greed));
     }
     // A shortest match that ends at the end cannot be searched from the left: read both backwards.
     let reversed = pattern::reverse(pattern);
     let parsed = pattern::parse(&reversed).map_err(|e| invalid(&reversed, &e))?;
     let backwards: String = value.chars().rev().collect();
-    Ok(pattern::trim_prefix(&parsed, &backwards, greed)?
+    Ok(pattern::trim_prefix(&parsed, &backwards, greed)
         .chars()
         .rev()
         .collect())

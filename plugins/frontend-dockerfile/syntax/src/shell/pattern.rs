@@ -32,9 +32,6 @@ pub(super) enum Count {
     All,
 }
 
-/// How many steps a match may take, text length times pattern length.
-const MAX_WORK: usize = 1 << 26;
-
 /// Reads a pattern.
 pub(super) fn parse(pattern: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut tokens = Vec::new();
@@ -59,12 +56,7 @@ pub(super) fn parse(pattern: &str) -> Result<Vec<Token>, SyntaxError> {
 }
 
 /// For every place in the text: where the match that starts there ends, if one does.
-fn ends(tokens: &[Token], text: &[char], greed: Greed) -> Result<Vec<Option<usize>>, SyntaxError> {
-    if tokens.len().saturating_mul(text.len()) > MAX_WORK {
-        return Err(SyntaxError::new(
-            "the pattern and the value are too long to be compared",
-        ));
-    }
+fn ends(tokens: &[Token], text: &[char], greed: Greed) -> Vec<Option<usize>> {
     let mut row: Vec<Option<usize>> = (0..=text.len()).map(Some).collect();
     for token in tokens.iter().rev() {
         match token {
@@ -90,14 +82,14 @@ fn ends(tokens: &[Token], text: &[char], greed: Greed) -> Result<Vec<Option<usiz
             }
         }
     }
-    Ok(row)
+    row
 }
 
 /// Drops what the pattern matches at the start.
-pub(super) fn trim_prefix(tokens: &[Token], value: &str, greed: Greed) -> Result<String, SyntaxError> {
+pub(super) fn trim_prefix(tokens: &[Token], value: &str, greed: Greed) -> String {
     let text: Vec<char> = value.chars().collect();
-    let end = ends(tokens, &text, greed)?[0].unwrap_or(0);
-    Ok(text[end..].iter().collect())
+    let end = ends(tokens, &text, greed)[0].unwrap_or(0);
+    text[end..].iter().collect()
 }
 
 /// Replaces the first match or all of them, up to a length of the result.
@@ -109,7 +101,7 @@ pub(super) fn replace(
     limit: usize,
 ) -> Result<String, SyntaxError> {
     let text: Vec<char> = value.chars().collect();
-    let ends = ends(tokens, &text, Greed::Longest)?;
+    let ends = ends(tokens, &text, Greed::Longest);
     let mut out = String::new();
     let mut copied = 0;
     let mut at = 0;

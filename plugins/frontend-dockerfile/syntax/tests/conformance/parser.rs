@@ -1,6 +1,7 @@
 use crate::support::Report;
 use crate::support::read;
 use crate::support::shared;
+use kiln_dockerfile_syntax::ast::Node;
 use kiln_dockerfile_syntax::parse;
 
 fn folders(path: &str) -> Vec<String> {
@@ -37,6 +38,6 @@ fn files_that_are_refused() {
 #[test]
 fn line_numbers() {
     let ast = parse(&read("parser/testfile-line/Dockerfile")).expect("it parses");
-    let lines: Vec<_> = ast.nodes.iter().map(|node| node.lines()).collect();
+    let lines: Vec<_> = ast.nodes.iter().map(Node::lines).collect();
     assert_eq!(lines, [(5, 5), (11, 12), (17, 31)]);
 }
