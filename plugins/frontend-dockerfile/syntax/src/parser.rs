@@ -103,7 +103,11 @@ impl Parser<'_> {
                 logical.push(text, start, column);
                 false
             }
-            None if trimmed.is_empty() => return Ok(()),
+            None if trimmed.is_empty() => {
+                // Only comments that immediately precede an instruction are about it.
+                self.comments.clear();
+                return Ok(());
+            }
             None => {
                 logical.push(trimmed, start, column);
                 true

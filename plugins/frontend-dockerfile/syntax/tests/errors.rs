@@ -233,3 +233,18 @@ fn triggers() {
     };
     assert_eq!(onbuild.expression, "RUN <<E\nb\nE");
 }
+
+/// Comments belong to the instruction they immediately precede; `#` alone and empty lines part them.
+#[test]
+fn comments() {
+    let check = |file: &str, expect: &[&str]| {
+        let ast = parse(file.as_bytes()).expect("it parses");
+        assert_eq!(ast.nodes[0].comments, expect, "{file:?}");
+    };
+    check("# a\n  # b\nFROM x", &["a", "b"]);
+    check("# a\n\n# b\nFROM x", &["b"]);
+    check("# a\n#\nFROM x", &[]);
+    check("# a\n\nFROM x", &[]);
+    check("# syntax=y\n# a\nFROM x", &["a"]);
+    check("FROM x \\\n# inside\n AS y", &[]);
+}
