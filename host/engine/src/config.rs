@@ -1,0 +1,52 @@
+//! How an engine is set up. The caller decides; the engine reads no environment and no home directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kiln_exec::Executor;
+use kiln_image::Platform;
+use kiln_plugin::Frontend;
+use kiln_plugin::PluginError;
+
+/// Opens frontends. The command line wires it to the component runtime; tests to what they like.
+#[async_trait]
+pub trait Frontends: Send + Sync {
+    /// Returns the frontend that `reference` names, or the default one.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be loaded.
+    async fn open(&self, reference: Option<&str>) -> Result<Arc<dyn Frontend>, PluginError>;
+}
+
+/// How an engine is set up.
+pub struct Config {
+    /// Directory of the store.
+    pub root: PathBuf,
+    /// Platform that steps run on.
+    pub platform: Platform,
+    /// Most steps that run at a time.
+    pub parallelism: usize,
+    /// Threads for reading contexts and compressing.
+    pub threads: usize,
+    /// Runs steps.
+    pub executor: Arc<dyn Executor>,
+    /// Network of steps that do not say.
+    pub network: kiln_exec::Network,
+    /// Opens frontends.
+    pub frontends: Arc<dyn Frontends>,
+    /// How registries are talked to.
+    pub registry: kiln_registry::Client,
+    /// Files cannot be given owners here: neither root nor inside a user namespace.
+    pub unprivileged: bool,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("root", &self.root)
+            .field("platform", &self.platform)
+            .field("parallelism", &self.parallelism)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// Makes a context: `dir/`, `link -> target`, `file`.
+fn context(paths: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for path in paths {
+        let (path, target) = path.split_once(" -> ").map_or((*path, None), |(p, t)| (p, Some(t)));
+        let full = directory.path().join(path);
+        match target {
+            _ if path.ends_with('/') => std::fs::create_dir_all(full).unwrap(),
+            Some(target) => symlink(target, full).unwrap(),
+            None => {
+                std::fs::create_dir_all(full.parent().unwrap()).unwrap();
+                std::fs::write(full, path).unwrap();
+            }
+        }
+    }
+    directory
+}
+
+fn list(words: &str) -> Vec<String> {
+    words.split_whitespace().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn check(paths: &[&str], include: &str, exclude: &str, follow: &str, expect: &str) {
+    let directory = context(paths);
+    let cache = tempfile::tempdir().unwrap();
+    let wanted = Wanted { include: list(include), exclude: list(exclude), follow: list(follow) };
+    for threads in [1, 2, 5] {
+        let tree = LocalTree::read(directory.path(), &wanted, cache.path(), threads).unwrap();
+        let found: Vec<String> = tree.changes().entries().iter().map(|e| e.path.to_string()).collect();
+        assert_eq!(found.join(" "), expect, "{threads} threads");
+        assert_eq!(tree.stats.len(), found.len());
+    }
+}
+
+#[test]
+fn what_is_read_follows_the_patterns() {
+    let files = ["a/b/c", "a/d", "a-b", "e", "f/"];
+    check(&files, "", "", "", "/a /a/b /a/b/c /a/d /a-b /e /f");
+    check(&files, "", "a", "", "/a-b /e /f");
+    check(&files, "", "a !a/b/c", "", "/a /a/b /a/b/c /a-b /e /f");
+    check(&files, "", "* !e", "", "/e");
+    check(&files, "a/b", "", "", "/a /a/b /a/b/c");
+    check(&files, "", "", "a/d e", "/a /a/d /e");
+    check(&files, "", "**/d", "a", "/a /a/b /a/b/c");
+    check(&files, "", "", "/", "/a /a/b /a/b/c /a/d /a-b /e /f");
+}
+
+#[test]
+fn links_on_the_way_are_followed() {
+    check(&["real/x", "real/y", "link -> real", "other"], "", "", "link/x", "/link /real /real/x /real/y");
+    check(&["a/x", "b -> a/x", "c -> b", "d"], "", "", "c", "/a /a/x /b /c");
+    check(&["loop -> loop", "x"], "", "", "loop x", "/loop /x");
+}
+
+#[test]
+fn hard_links_stay_links_and_owners_are_reset() {
+    let directory = context(&["a/x", "b"]);
+    std::fs::hard_link(directory.path().join("a/x"), directory.path().join("c")).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let tree = LocalTree::read(directory.path(), &Wanted::default(), cache.path(), 2).unwrap();
+    let linked = tree.changes().get(&TreePath::parse("c").unwrap()).unwrap();
+    assert_eq!(linked.node, Node::Hardlink { target: TreePath::parse("a/x").unwrap() });
+    assert!(tree.changes().entries().iter().all(|e| (e.meta.uid, e.meta.gid) == (0, 0)));
+}
+
+#[test]
+fn a_missing_context_is_named() {
+    let error = LocalTree::read(Path::new("/no/such/dir"), &Wanted::default(), Path::new("/tmp"), 1).unwrap_err();
+    assert_eq!(error.to_string(), "unable to prepare context: path \"/no/such/dir\" not found");
+}

@@ -1,0 +1,328 @@
+//! Runs a process on trees and keeps what it changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use kiln_exec::Access;
+use kiln_exec::Changes;
+use kiln_exec::ExecError;
+use kiln_exec::MountSource;
+use kiln_exec::RootFs;
+use kiln_exec::Step;
+use kiln_exec::StepMount;
+use kiln_graph::Exec;
+use kiln_graph::Input;
+use kiln_graph::Mount;
+use kiln_graph::MountKind;
+use kiln_graph::SecretMount;
+use kiln_image::Digest;
+use kiln_image::Platform;
+use kiln_progress::Event;
+use kiln_progress::Sink;
+use kiln_solver::OpContext;
+use kiln_tree::TreePath;
+
+use super::cache_mount::CacheMount;
+use crate::build::BuildContext;
+use crate::error::EngineError;
+use crate::layers::NewDir;
+use crate::layers::Ref;
+use crate::request::Entitlement;
+
+/// What is held while a step runs, and becomes its results.
+#[derive(Default)]
+struct Held {
+    /// New layers by output.
+    outputs: BTreeMap<u32, (Ref, Option<NewDir>)>,
+    /// Changes that are thrown away.
+    scratch: Vec<NewDir>,
+    /// Cache mounts, locked.
+    caches: Vec<CacheMount>,
+    /// Sockets and their directories.
+    sockets: Vec<tempfile::TempDir>,
+}
+
+/// Runs `exec` and returns its outputs.
+pub(super) async fn run(
+    build: &Arc<BuildContext>,
+    ctx: &OpContext,
+    exec: &Exec,
+    platform: &Platform,
+    inputs: &[(Input, Ref)],
+) -> Result<Vec<Ref>, EngineError> {
+    check_entitlements(build, exec)?;
+    check_platform(platform)?;
+    let mut held = Held::default();
+    let id = ctx.vertex().digest.short();
+    let root = exec.mounts.iter().find(|mount| mount.dest == "/").ok_or(EngineError::NoRoot)?;
+    let mut step = Step::new(id, RootFs::Directory { path: "/".into() }, exec.args.clone());
+    step.root = mount_root(build, root, inputs, &mut held).await?;
+    if root.readonly {
+        step.root_access = Access::ReadOnly;
+    }
+    let mut mounts: Vec<&Mount> = exec.mounts.iter().filter(|mount| mount.dest != "/").collect();
+    mounts.sort_by_key(|mount| mount.dest.split('/').filter(|part| !part.is_empty()).count());
+    for mount in mounts {
+        if let Some(source) = mount_source(build, mount, inputs, &mut held).await? {
+            step.mounts.push(StepMount { target: mount.dest.clone(), source });
+        }
+    }
+    let root_ref = root.input.map_or_else(Ref::default, |input| find(inputs, input));
+    configure(build, exec, &root_ref, &mut step).await?;
+    execute(build, ctx, exec, step).await?;
+    commit(build, held, ctx).await
+}
+
+fn find(inputs: &[(Input, Ref)], input: Input) -> Ref {
+    inputs.iter().find(|(at, _)| *at == input).map(|(_, found)| found.clone()).unwrap_or_default()
+}
+
+fn check_entitlements(build: &BuildContext, exec: &Exec) -> Result<(), EngineError> {
+    let needs = [
+        (exec.network == kiln_graph::Network::Host, Entitlement::NetworkHost),
+        (exec.security == kiln_graph::Security::Insecure, Entitlement::SecurityInsecure),
+        (!exec.devices.is_empty(), Entitlement::Device),
+    ];
+    for (needed, entitlement) in needs {
+        if needed && !build.request.entitlements.contains(&entitlement) {
+            return Err(EngineError::NotEntitled(entitlement));
+        }
+    }
+    if exec.devices.is_empty() { Ok(()) } else { Err(EngineError::NotYet("RUN --device")) }
+}
+
+/// Fails early where the kernel could only say `exec format error`.
+fn check_platform(platform: &Platform) -> Result<(), EngineError> {
+    let host = Platform::host();
+    let native = platform.serves(&host).is_some() || (host.architecture == "amd64" && platform.architecture == "386");
+    if native {
+        return Ok(());
+    }
+    let interpreter = match platform.architecture.as_str() {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "386" => "i386",
+        "mips64le" => "mips64el",
+        other => other,
+    };
+    let registered = |name: &str| std::path::Path::new("/proc/sys/fs/binfmt_misc").join(name).exists();
+    if registered(&format!("qemu-{interpreter}")) || registered(interpreter) {
+        return Ok(());
+    }
+    Err(EngineError::Platform { platform: platform.clone(), host, interpreter: interpreter.to_owned() })
+}
+
+async fn mount_root(
+    build: &BuildContext,
+    mount: &Mount,
+    inputs: &[(Input, Ref)],
+    held: &mut Held,
+) -> Result<RootFs, EngineError> {
+    let base = mount.input.map_or_else(Ref::default, |input| find(inputs, input));
+    let lowers = build.layers.dirs(&base).await?;
+    let dir = build.layers.new_dir()?;
+    let root = RootFs::Overlay { lowers, upper: dir.upper(), work: dir.work() };
+    hold(held, mount.output, base, dir);
+    Ok(root)
+}
+
+fn hold(held: &mut Held, output: Option<u32>, base: Ref, dir: NewDir) {
+    match output {
+        Some(output) => drop(held.outputs.insert(output, (base, Some(dir)))),
+        None => held.scratch.push(dir),
+    }
+}
+
+async fn mount_source(
+    build: &BuildContext,
+    mount: &Mount,
+    inputs: &[(Input, Ref)],
+    held: &mut Held,
+) -> Result<Option<MountSource>, EngineError> {
+    let access = if mount.readonly { Access::ReadOnly } else { Access::ReadWrite };
+    let input = mount.input.map_or_else(Ref::default, |input| find(inputs, input));
+    match &mount.kind {
+        MountKind::Tmpfs { size } => {
+            let size = (*size > 0).then_some(*size);
+            Ok(Some(MountSource::Tmpfs { size, mode: 0o1777 }))
+        }
+        MountKind::Secret(secret) => secret_file(build, secret),
+        MountKind::Ssh(agent) => socket(build, agent, held),
+        MountKind::Cache { id, sharing } => {
+            let cache = CacheMount::open(build, id, *sharing, &input, &mount.selector).await?;
+            let source = cache.path().to_owned();
+            held.caches.push(cache);
+            Ok(Some(MountSource::Bind { source, access }))
+        }
+        MountKind::Bind => {
+            let lowers = build.layers.dirs(&input).await?;
+            let selector = mount.selector.clone();
+            if mount.readonly && mount.output.is_none() {
+                return Ok(Some(MountSource::Overlay { lowers, changes: None, selector, access }));
+            }
+            let dir = build.layers.new_dir()?;
+            let changes = Some(Changes { upper: dir.upper(), work: dir.work() });
+            hold(held, mount.output, input, dir);
+            Ok(Some(MountSource::Overlay { lowers, changes, selector, access }))
+        }
+    }
+}
+
+fn secret_file(build: &BuildContext, secret: &SecretMount) -> Result<Option<MountSource>, EngineError> {
+    let Some(value) = build.request.secrets.get(&secret.id) else {
+        let missing = || EngineError::SecretMissing(secret.id.clone());
+        return if secret.optional { Ok(None) } else { Err(missing()) };
+    };
+    let SecretMount { mode, uid, gid, .. } = *secret;
+    Ok(Some(MountSource::File { content: value.0.clone(), mode, uid, gid }))
+}
+
+fn socket(build: &BuildContext, agent: &SecretMount, held: &mut Held) -> Result<Option<MountSource>, EngineError> {
+    let Some(path) = build.request.ssh.get(&agent.id) else {
+        return if agent.optional { Ok(None) } else { Err(EngineError::SshMissing(agent.id.clone())) };
+    };
+    let (directory, host_path) = super::ssh::forward(path)?;
+    held.sockets.push(directory);
+    let SecretMount { mode, uid, gid, .. } = *agent;
+    Ok(Some(MountSource::Socket { host_path, mode, uid, gid }))
+}
+
+async fn configure(
+    build: &BuildContext,
+    exec: &Exec,
+    root: &Ref,
+    step: &mut Step,
+) -> Result<(), EngineError> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    let pairs = exec.env.iter().filter_map(|pair| pair.split_once('='));
+    env.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    for (name, value) in exec.proxy_env.iter().filter(|(_, value)| !value.is_empty()) {
+        let upper = name.to_uppercase();
+        let lower = name.to_lowercase();
+        env.extend([(upper, value.clone()), (lower, value.clone())]);
+    }
+    if !env.iter().any(|(name, _)| name == "PATH") {
+        env.push(("PATH".to_owned(), super::DEFAULT_PATH.to_owned()));
+    }
+    for secret in &exec.secret_env {
+        match build.request.secrets.get(&secret.id) {
+            Some(value) => env.push((secret.name.clone(), String::from_utf8_lossy(&value.0).into_owned())),
+            None if secret.optional => {}
+            None => return Err(EngineError::SecretMissing(secret.id.clone())),
+        }
+    }
+    step.env = env;
+    step.cwd = if exec.cwd.is_empty() { "/".to_owned() } else { exec.cwd.clone() };
+    step.user = user(build, &exec.user, root).await?;
+    if !exec.hostname.is_empty() {
+        step.hostname.clone_from(&exec.hostname);
+    }
+    step.extra_hosts.clone_from(&exec.extra_hosts);
+    step.network = match exec.network {
+        kiln_graph::Network::Sandbox => build.config.network,
+        kiln_graph::Network::Host => kiln_exec::Network::Host,
+        kiln_graph::Network::None => kiln_exec::Network::None,
+    };
+    step.security = match exec.security {
+        kiln_graph::Security::Sandbox => kiln_exec::Security::Sandbox,
+        kiln_graph::Security::Insecure => kiln_exec::Security::Insecure,
+    };
+    let bound = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+    let limits = exec.ulimits.iter();
+    step.ulimits = limits
+        .map(|l| kiln_exec::Ulimit { name: l.name.clone(), soft: bound(l.soft), hard: bound(l.hard) })
+        .collect();
+    resources(&exec.attrs, step)
+}
+
+fn resources(attrs: &BTreeMap<String, String>, step: &mut Step) -> Result<(), EngineError> {
+    fn number<T: std::str::FromStr>(attrs: &BTreeMap<String, String>, key: &str) -> Result<Option<T>, EngineError> {
+        let Some(text) = attrs.get(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let error = |_| EngineError::Attribute { key: key.to_owned(), value: text.clone() };
+        text.parse().map(Some).map_err(error)
+    }
+    step.shm_size = number(attrs, "shm-size")?;
+    step.resources = kiln_exec::Resources {
+        memory: number(attrs, "memory")?,
+        memory_swap: number(attrs, "memory-swap")?,
+        cpu_shares: number(attrs, "cpu-shares")?,
+        cpu_period: number(attrs, "cpu-period")?,
+        cpu_quota: number(attrs, "cpu-quota")?,
+        cpuset_cpus: attrs.get("cpuset-cpus").cloned(),
+        cpuset_mems: attrs.get("cpuset-mems").cloned(),
+    };
+    Ok(())
+}
+
+/// Finds out who `user[:group]` is in the step's own `/etc/passwd` and `/etc/group`.
+async fn user(build: &BuildContext, user: &str, root: &Ref) -> Result<kiln_exec::User, EngineError> {
+    let tree = build.layers.tree(root).await?;
+    let read = async |path: &str| -> Result<Vec<u8>, EngineError> {
+        let path = TreePath::clean(path).map_err(EngineError::Path)?;
+        build.layers.read_file(root, &tree, &path).await.map(Option::unwrap_or_default)
+    };
+    let passwd = read("etc/passwd").await?;
+    let group = read("etc/group").await?;
+    let found = kiln_tree::users::exec_user(user, &passwd, &group).map_err(EngineError::User)?;
+    Ok(kiln_exec::User { uid: found.uid, gid: found.gid, groups: found.groups })
+}
+
+/// Passes a step's output on as log events.
+struct Log {
+    sink: Arc<dyn Sink>,
+    vertex: Digest,
+}
+
+impl kiln_exec::Output for Log {
+    fn write(&self, stream: kiln_exec::Stream, bytes: &[u8]) {
+        let stream = match stream {
+            kiln_exec::Stream::Stdout => kiln_progress::Stream::Stdout,
+            kiln_exec::Stream::Stderr => kiln_progress::Stream::Stderr,
+        };
+        self.sink.emit(Event::Log { vertex: self.vertex, stream, data: bytes.to_vec(), at: SystemTime::now() });
+    }
+}
+
+async fn execute(build: &BuildContext, ctx: &OpContext, exec: &Exec, step: Step) -> Result<(), EngineError> {
+    let log = Log { sink: build.sink.clone(), vertex: ctx.vertex().digest };
+    let (canceller, cancel) = kiln_exec::Cancel::pair();
+    let command = exec.args.join(" ");
+    let run = build.config.executor.run(step, &log, cancel);
+    tokio::pin!(run);
+    let result = tokio::select! {
+        result = &mut run => result,
+        () = ctx.cancelled() => {
+            canceller.cancel();
+            run.await
+        }
+    };
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(ExecError::Cancelled { .. }) => return Err(EngineError::Cancelled),
+        Err(source) => return Err(EngineError::Exec { command, source }),
+    };
+    let valid = exec.attrs.get("valid-exit-codes").map(String::as_str).unwrap_or_default();
+    let allowed = exit.code == 0 && valid.is_empty()
+        || valid.split(',').any(|code| code.trim().parse() == Ok(exit.code));
+    match (allowed, exit.oom_killed) {
+        (true, _) => Ok(()),
+        (false, true) => Err(EngineError::OutOfMemory { command, code: exit.code }),
+        (false, false) => Err(EngineError::Exit { command, code: exit.code }),
+    }
+}
+
+async fn commit(build: &BuildContext, held: Held, ctx: &OpContext) -> Result<Vec<Ref>, EngineError> {
+    let mut results = Vec::new();
+    for (base, dir) in held.outputs.into_values() {
+        let result = match dir {
+            Some(dir) => {
+                let layer = build.layers.commit_dir(dir, &base, ctx.vertex().name.clone()).await?;
+                base.push(layer)
+            }
+            None => base,
+        };
+        results.push(result);
+    }
+    Ok(results)
+}

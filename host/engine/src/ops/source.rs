@@ -1,0 +1,88 @@
+//! Brings things in: images, layouts, local contexts.
+
+use std::sync::Arc;
+
+use kiln_graph::Source;
+use kiln_image::Platform;
+use kiln_solver::CacheMap;
+use kiln_solver::OpContext;
+use kiln_solver::OpKey;
+use kiln_solver::Scope;
+
+use crate::build::BuildContext;
+use crate::context::Wanted;
+use crate::error::EngineError;
+use crate::images::ImageId;
+use crate::keys;
+use crate::layers::Ref;
+
+/// What a source's identifier names.
+enum Kind<'a> {
+    Image(ImageId),
+    Local(&'a str),
+}
+
+fn kind(source: &Source) -> Result<Kind<'_>, EngineError> {
+    let identifier = source.identifier.as_str();
+    if let Some(name) = identifier.strip_prefix("local://") {
+        return Ok(Kind::Local(name));
+    }
+    match identifier.split_once("://").map(|(scheme, _)| scheme) {
+        Some("docker-image" | "oci-layout") => Ok(Kind::Image(identifier.parse()?)),
+        Some("git") => Err(EngineError::NotYet("a git source")),
+        Some("http" | "https") => Err(EngineError::NotYet("an http source")),
+        _ => Err(EngineError::UnknownSource(identifier.to_owned())),
+    }
+}
+
+pub(super) async fn cache_map(
+    build: &Arc<BuildContext>,
+    source: &Source,
+    platform: &Platform,
+) -> Result<CacheMap, EngineError> {
+    match kind(source)? {
+        Kind::Local(name) => {
+            let preimage = format!("session:{}:{name}:{:?}", build.session, source.attrs);
+            Ok(CacheMap { keys: vec![OpKey::of(preimage)], deps: Vec::new(), scope: Scope::SessionLocal })
+        }
+        Kind::Image(id) => {
+            let image = build.image(&id, platform, "", None).await?;
+            let manifest = keys::image_manifest(&image.manifest_digest, platform);
+            let chain = keys::image_chain(&image.diff_ids());
+            let keys = [Some(manifest), chain].into_iter().flatten().map(OpKey::of).collect();
+            Ok(CacheMap { keys, deps: Vec::new(), scope: Scope::Stored })
+        }
+    }
+}
+
+pub(super) async fn run(
+    build: &Arc<BuildContext>,
+    ctx: &OpContext,
+    source: &Source,
+    platform: &Platform,
+) -> Result<Ref, EngineError> {
+    match kind(source)? {
+        Kind::Local(name) => {
+            let context = build.local(name, wanted(source)?, Some(ctx.vertex().digest)).await?;
+            Ok(Ref::new(vec![context.layer.clone()]))
+        }
+        Kind::Image(id) => {
+            let image = build.image(&id, platform, "", None).await?;
+            Ok(build.image_layers(&image, Some(ctx.vertex().digest)))
+        }
+    }
+}
+
+/// Reads the patterns of a local source.
+fn wanted(source: &Source) -> Result<Wanted, EngineError> {
+    let list = |key: &str| match source.attrs.get(key) {
+        None => Ok(Vec::new()),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|_| EngineError::Attribute { key: key.to_owned(), value: text.clone() }),
+    };
+    Ok(Wanted {
+        include: list("local.includepattern")?,
+        exclude: list("local.excludepatterns")?,
+        follow: list("local.followpaths")?,
+    })
+}
