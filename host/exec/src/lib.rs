@@ -4,11 +4,19 @@
 //! [`OciExecutor`] through runc or crun. This crate knows no graph, cache key, image or plugin, and it is the only
 //! one with `unsafe`.
 
+#![expect(unsafe_code, reason = "makes system calls that have no safe wrapper")]
+
+mod cgroup;
+mod defaults;
 mod error;
 mod executor;
+mod files;
+mod limits;
 mod native;
+mod network;
 mod oci;
 mod rootless;
+mod seccomp;
 mod step;
 
 pub use error::ExecError;

@@ -1,5 +1,9 @@
 //! The default executor: a small helper program of our own sets the step up.
 
+mod doctor;
+pub(crate) mod helper;
+pub(crate) mod translate;
+
 use crate::Cancel;
 use crate::ExecError;
 use crate::Executor;
@@ -7,36 +11,44 @@ use crate::Exit;
 use crate::Finding;
 use crate::Output;
 use crate::Step;
-use std::path::PathBuf;
+use crate::cgroup::Hierarchy;
+use crate::network::Networks;
+use helper::Environment;
+use helper::Launcher;
 
 /// Runs steps with the embedded helper program. One per engine; it keeps a pool of network namespaces.
 #[derive(Debug)]
 pub struct NativeExecutor {
-    scratch: PathBuf,
+    launcher: Launcher,
+    networks: Networks,
+    hierarchy: Hierarchy,
 }
 
 impl NativeExecutor {
-    /// An executor that keeps what is not in memory below `scratch`.
+    /// An executor; nothing of the machine is changed before the first step runs.
     ///
     /// # Errors
     /// When the helper cannot be put into memory.
-    pub fn new(scratch: impl Into<PathBuf>) -> Result<Self, ExecError> {
+    pub fn new() -> Result<Self, ExecError> {
         Ok(Self {
-            scratch: scratch.into(),
+            launcher: Launcher::new()?,
+            networks: Networks::default(),
+            hierarchy: Hierarchy::detect(),
         })
     }
 }
 
 #[async_trait::async_trait]
 impl Executor for NativeExecutor {
-    async fn run(&self, step: Step, _output: &dyn Output, _cancel: Cancel) -> Result<Exit, ExecError> {
-        Err(ExecError::Setup {
-            id: step.id,
-            reason: format!("not there yet: {}", self.scratch.display()),
-        })
+    async fn run(&self, step: Step, output: &dyn Output, cancel: Cancel) -> Result<Exit, ExecError> {
+        let lease = self.networks.lease(&step).await?;
+        let spec = translate::spec(&step, lease.network(), &self.hierarchy)?;
+        self.launcher
+            .run(&step.id, (&spec, Environment::Empty), output, cancel)
+            .await
     }
 
     fn check(&self) -> Vec<Finding> {
-        Vec::new()
+        doctor::check(&self.hierarchy)
     }
 }

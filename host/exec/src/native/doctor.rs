@@ -1,0 +1,110 @@
+//! What of the native executor works on this machine.
+
+use crate::Finding;
+use crate::Verdict;
+use crate::cgroup::Hierarchy;
+use crate::network;
+use crate::rootless;
+
+/// Looks at everything a step needs, without changing anything.
+pub(super) fn check(hierarchy: &Hierarchy) -> Vec<Finding> {
+    vec![privileges(), mounts(), limits(hierarchy), private_network()]
+}
+
+fn privileges() -> Finding {
+    let root = rustix::process::geteuid().is_root();
+    let inside = rootless::in_user_namespace();
+    let (verdict, detail, advice) = match (root, inside) {
+        (true, false) => (Verdict::Works, "root".to_owned(), None),
+        (true, true) if rootless::mapped_users() > 1 => (
+            Verdict::Works,
+            format!("user namespace with {} users", rootless::mapped_users()),
+            None,
+        ),
+        (true, true) => (
+            Verdict::Limited,
+            "user namespace with one user: steps cannot change owners or become another user".to_owned(),
+            Some(rootless::RANGE_ADVICE.to_owned()),
+        ),
+        (false, _) => (
+            Verdict::Missing,
+            "neither root nor in a user namespace".to_owned(),
+            Some("allow user namespaces (`sysctl user.max_user_namespaces`), or run as root".to_owned()),
+        ),
+    };
+    Finding {
+        subject: "privileges for RUN".to_owned(),
+        verdict,
+        detail,
+        advice,
+    }
+}
+
+fn mounts() -> Finding {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0_u32);
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    let version = (number(parts.next()), number(parts.next()));
+    let overlay = std::fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("overlay"));
+    let (verdict, advice) = if version < (5, 12) {
+        (Verdict::Missing, Some("needs Linux 5.12 or newer".to_owned()))
+    } else if !overlay {
+        (
+            Verdict::Missing,
+            Some("load the kernel module `overlay` (`modprobe overlay`)".to_owned()),
+        )
+    } else {
+        (Verdict::Works, None)
+    };
+    let detail = format!(
+        "Linux {release}{}",
+        if overlay { ", overlay" } else { ", no overlay" }
+    );
+    Finding {
+        subject: "mounts for RUN".to_owned(),
+        verdict,
+        detail,
+        advice,
+    }
+}
+
+fn limits(hierarchy: &Hierarchy) -> Finding {
+    let subject = "limits of memory and CPU".to_owned();
+    match hierarchy.describe() {
+        Some(detail) => Finding {
+            subject,
+            verdict: Verdict::Works,
+            detail,
+            advice: None,
+        },
+        None => Finding {
+            subject,
+            verdict: Verdict::Limited,
+            detail: "no control group is ours to use".to_owned(),
+            advice: Some("run as root, or under `systemd-run --user --scope -p Delegate=yes`".to_owned()),
+        },
+    }
+}
+
+fn private_network() -> Finding {
+    let subject = "private network for RUN".to_owned();
+    match network::describe() {
+        Ok(detail) => Finding {
+            subject,
+            verdict: Verdict::Works,
+            detail,
+            advice: None,
+        },
+        Err(error) => {
+            let text = error.to_string();
+            let (detail, advice) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+            let advice = Some(advice.to_owned()).filter(|advice| !advice.is_empty());
+            Finding {
+                subject,
+                verdict: Verdict::Limited,
+                detail: detail.to_owned(),
+                advice,
+            }
+        }
+    }
+}
