@@ -1,0 +1,239 @@
+//! The frontend: reads the Dockerfile, lowers it for each platform, and puts the answer together.
+
+use crate::api::Attr;
+use crate::api::Diagnostic;
+use crate::api::Failure;
+use crate::api::Lowered;
+use crate::api::Output;
+use crate::api::Platform;
+use crate::api::Request;
+use crate::api::SourceFile;
+use crate::fault::Fault;
+use crate::fault::Outcome;
+use crate::graph::Graph;
+use crate::host::Host;
+use crate::host::MAX_BUILD_FILE;
+use crate::lint::Finding;
+use crate::lower::File;
+use crate::lower::Lowerer;
+use crate::lower::Scope;
+use crate::lower::Session;
+use crate::options::Options;
+use crate::paths;
+use kiln_dockerfile_syntax::directives::detect_syntax;
+use kiln_dockerfile_syntax::instructions;
+use kiln_dockerfile_syntax::parse;
+use std::collections::BTreeSet;
+
+/// The name that is looked for in lower case as well.
+const DEFAULT_NAME: &str = "Dockerfile";
+
+/// A Dockerfile's name and text.
+pub(crate) struct Text {
+    /// The name as the user gave it.
+    pub(crate) name: String,
+    /// The text.
+    pub(crate) data: Vec<u8>,
+}
+
+impl Text {
+    /// Reads the Dockerfile that a request names.
+    ///
+    /// # Errors
+    /// It is not there, or not readable.
+    pub(crate) fn read(host: &dyn Host, name: &str) -> Outcome<Self> {
+        let name = if name.is_empty() { DEFAULT_NAME } else { name };
+        let wrap = |e: String| Fault::new(e).wrap("failed to read dockerfile");
+        let mut found = host.build_file(name, MAX_BUILD_FILE).map_err(wrap)?;
+        if found.is_none() && paths::base(name) == DEFAULT_NAME {
+            let dir = &name[..name.len() - DEFAULT_NAME.len()];
+            found = host
+                .build_file(&format!("{dir}dockerfile"), MAX_BUILD_FILE)
+                .map_err(wrap)?;
+        }
+        let data = found.ok_or_else(|| wrap(format!("open {name}: no such file or directory")))?;
+        Ok(Self {
+            name: name.to_owned(),
+            data,
+        })
+    }
+
+    /// Cuts and understands the text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(&self) -> Outcome<File> {
+        if self.data.is_empty() {
+            return Err(Fault::new("the Dockerfile cannot be empty"));
+        }
+        let syntax = detect_syntax(&self.data);
+        let labs = syntax.is_some_and(|directive| {
+            let tag = directive
+                .first_word()
+                .rsplit_once(':')
+                .map(|(_, tag)| tag.to_owned());
+            tag.is_some_and(|tag| tag == "labs" || tag.ends_with("-labs"))
+        });
+        let ast = parse(&self.data)?;
+        let parsed = instructions::parse(&ast)?;
+        Ok(File { ast, parsed, labs })
+    }
+
+    /// Returns the text for spans to point into.
+    pub(crate) fn source(&self) -> SourceFile {
+        SourceFile {
+            name: self.name.clone(),
+            language: "Dockerfile".to_owned(),
+            data: self.data.clone(),
+        }
+    }
+}
+
+/// Lowers the Dockerfile of a request.
+///
+/// # Errors
+/// Diagnostics: what is wrong, then the warnings found before.
+pub(crate) fn lower(host: &dyn Host, request: &Request) -> Result<Lowered, Failure> {
+    let text = Text::read(host, &request.source_name).map_err(|fault| failure(&fault, None, &[]))?;
+    let mut findings = Vec::new();
+    lower_text(host, request, &text, &mut findings)
+        .map_err(|fault| failure(&fault, Some((host, &text)), &findings))
+}
+
+fn lower_text(
+    host: &dyn Host,
+    request: &Request,
+    text: &Text,
+    findings: &mut Vec<Finding>,
+) -> Outcome<Lowered> {
+    let options = Options::new(request)?;
+    let file = text.parse()?;
+    let session = Session::new(host, &options, &text.name, &text.data);
+    let mut graph = Graph::default();
+    let targets: Vec<Option<&Platform>> = match options.platforms.as_slice() {
+        [] => vec![None],
+        platforms => platforms.iter().map(Some).collect(),
+    };
+    let mut built = Vec::new();
+    for (number, target) in targets.iter().enumerate() {
+        let mut lowerer = Lowerer::new(&session, &file, &mut graph, *target, Scope::Target)?;
+        let result = lowerer.run();
+        if number == 0 {
+            findings.append(&mut lowerer.lint.findings);
+        }
+        built.push(result?);
+    }
+    let mut results: Vec<_> = built.iter().map(|one| one.result).collect();
+    let epoch = built.iter().find_map(|one| one.epoch);
+    let definition = graph.finish(&mut results, vec![text.source()]);
+    let default = options.build_platform();
+    let outputs = built
+        .into_iter()
+        .zip(results)
+        .zip(&targets)
+        .map(|((one, result), target)| Output {
+            platform: Some(target.cloned().unwrap_or_else(|| default.clone())),
+            result,
+            config: one.image.to_json(),
+            attrs: one
+                .base_image
+                .map(|json| Attr::new("base-config", String::from_utf8_lossy(&json)))
+                .into_iter()
+                .collect(),
+        });
+    let mut diagnostics: Vec<Diagnostic> = findings
+        .iter()
+        .map(|finding| warning(&session, finding))
+        .collect();
+    diagnostics.extend(unused_args(&options, &file));
+    Ok(Lowered {
+        definition,
+        outputs: outputs.collect(),
+        diagnostics,
+        attrs: epoch
+            .map(|at| Attr::new("source-date-epoch", at.to_string()))
+            .into_iter()
+            .collect(),
+    })
+}
+
+/// Makes a diagnostic of what a rule found.
+pub(crate) fn warning(session: &Session<'_>, finding: &Finding) -> Diagnostic {
+    let mut diagnostic =
+        Diagnostic::warning(finding.rule.name(), finding.message.clone()).at(session.span(finding.span));
+    diagnostic.detail = vec![finding.rule.description().to_owned()];
+    diagnostic.url = Some(finding.rule.url());
+    diagnostic
+}
+
+/// Makes the answer for a Dockerfile that cannot be lowered.
+pub(crate) fn failure(fault: &Fault, text: Option<(&dyn Host, &Text)>, findings: &[Finding]) -> Failure {
+    let mut error = Diagnostic::error(fault.message.clone());
+    error.help.clone_from(&fault.help);
+    let Some((host, text)) = text else {
+        return error.into();
+    };
+    let options = Options::default();
+    let session = Session::new(host, &options, &text.name, &text.data);
+    error.spans = fault.spans.iter().map(|span| session.span(*span)).collect();
+    let mut diagnostics = vec![error];
+    diagnostics.extend(findings.iter().map(|finding| warning(&session, finding)));
+    Failure::new(diagnostics, vec![text.source()])
+}
+
+/// Arguments that mean something without being declared.
+const PREDEFINED: [&str; 8] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "all_proxy",
+    "source_date_epoch",
+    "targetstage",
+    "buildplatform",
+];
+
+/// Warns of build arguments that no ARG names.
+fn unused_args(options: &Options, file: &File) -> Option<Diagnostic> {
+    let stages = file.parsed.stages.iter().flat_map(|stage| &stage.commands);
+    let declared: BTreeSet<&str> = file
+        .parsed
+        .meta_args
+        .iter()
+        .chain(stages)
+        .filter_map(|command| match &command.instruction {
+            instructions::Instruction::Arg(arg) => Some(arg.args.iter().map(|pair| pair.key.as_str())),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let known = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        declared.contains(name)
+            || PREDEFINED.contains(&lower.as_str())
+            || name.starts_with("BUILDKIT_")
+            || name.starts_with("TARGET")
+            || name.starts_with("BUILD")
+    };
+    let unused: Vec<&str> = options
+        .args
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !known(name))
+        .collect();
+    // Triggers of base images may declare arguments; their text is not looked through for this.
+    (!unused.is_empty()).then(|| {
+        Diagnostic::warning(
+            "",
+            format!(
+                "One or more build-args {} were not consumed",
+                format_list(&unused)
+            ),
+        )
+        .with_help("declare them with ARG, before FROM or in the stage that uses them")
+    })
+}
+
+fn format_list(names: &[&str]) -> String {
+    format!("[{}]", names.join(" "))
+}
