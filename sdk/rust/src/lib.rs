@@ -14,7 +14,8 @@ pub mod files;
 pub mod frontend;
 pub mod graph;
 #[cfg(target_arch = "wasm32")]
-mod guest;
+#[doc(hidden)]
+pub mod guest;
 pub mod mock;
 pub mod panic;
 pub mod scanner;
