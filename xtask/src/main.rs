@@ -1,0 +1,59 @@
+//! The build tool: `cargo xtask COMMAND`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool that talks to people"
+)]
+
+mod plugins;
+mod toolchain;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A subcommand: its name, what it does, and how.
+struct Command {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&Path, &[String]) -> anyhow::Result<()>,
+}
+
+const COMMANDS: &[Command] = &[Command {
+    name: "plugins",
+    help: "[NAME…]  builds the plugins to target/plugins/NAME.wasm",
+    run: plugins::run,
+}];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = args.split_first() else {
+        usage();
+        return ExitCode::from(2);
+    };
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprintln!("error: unknown command `{name}`");
+        usage();
+        return ExitCode::from(2);
+    };
+    match (command.run)(&root(), rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns the repository's root.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+fn usage() {
+    eprintln!("usage: cargo xtask COMMAND");
+    for Command { name, help, .. } in COMMANDS {
+        eprintln!("  {name} {help}");
+    }
+}
