@@ -42,7 +42,8 @@ impl Text {
     /// # Errors
     /// It is not there, or not readable.
     pub(crate) fn read(host: &dyn Host, name: &str) -> Outcome<Self> {
-        let name = if name.is_empty() { DEFAULT_NAME } else { name };
+        let name = if name.is_empty() { DEFAULT_NAME.to_owned() } else { paths::clean(name) };
+        let name = name.trim_start_matches('/');
         let wrap = |e: String| Fault::new(e).wrap("failed to read dockerfile");
         let mut found = host.build_file(name, MAX_BUILD_FILE).map_err(wrap)?;
         if found.is_none() && paths::base(name) == DEFAULT_NAME {

@@ -155,7 +155,9 @@ impl Image {
         let mut image = Self::default();
         image.set_platform(on);
         image.config.working_dir = "/".to_owned();
-        image.config.env = vec![format!("PATH={}", platform::default_path(&on.os))];
+        if on.os != "windows" {
+            image.config.env = vec![format!("PATH={}", platform::DEFAULT_PATH)];
+        }
         image
     }
 

@@ -166,14 +166,8 @@ pub(crate) fn format(platform: &Platform) -> String {
     out
 }
 
-/// Returns the PATH of a container whose image sets none.
-pub(crate) fn default_path(os: &str) -> &'static str {
-    if os == "windows" {
-        "c:\\Windows\\System32;c:\\Windows;C:\\Windows\\System32\\WindowsPowerShell\\v1.0"
-    } else {
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    }
-}
+/// The PATH of a container whose image sets none. Windows finds out by itself.
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Returns the shell of RUN, CMD and ENTRYPOINT where SHELL says nothing.
 pub(crate) fn default_shell(os: &str) -> &'static [&'static str] {

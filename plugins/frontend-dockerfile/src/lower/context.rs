@@ -268,7 +268,7 @@ impl Lowerer<'_> {
         };
         let mut copy = plain_copy(FileInput::Vertex(input), &crate::paths::join("/", &dir), "/");
         copy.dir_copy_contents = true;
-        Ok(self.graph.add(file_op(copy), Meta::default()))
+        Ok(self.graph.add(file_op(copy), internal("load build context")))
     }
 
     fn http_context(&mut self, url: &str) -> Outcome<Input> {
@@ -291,7 +291,7 @@ impl Lowerer<'_> {
         }
         let mut copy = plain_copy(FileInput::Vertex(input), "/context", "/");
         copy.attempt_unpack = true;
-        Ok(self.graph.add(file_op(copy), Meta::default()))
+        Ok(self.graph.add(file_op(copy), internal("load build context")))
     }
 
     /// Tells the directories of the user what is read of them, and what is never sent.
@@ -383,6 +383,11 @@ fn file_op(copy: crate::api::graph::Copy) -> Op {
         act: FileAct::Copy(copy),
         output: Some(0),
     }])
+}
+
+/// What a vertex is that people did not write.
+fn internal(name: &str) -> Meta {
+    Meta { name: format!("[internal] {name}"), ..Meta::default() }
 }
 
 /// Tells whether bytes are the start of an archive that is unpacked.

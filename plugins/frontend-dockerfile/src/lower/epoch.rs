@@ -33,7 +33,14 @@ impl Lowerer<'_> {
         }) else {
             return Ok(());
         };
-        self.epoch = self.resolve_epoch(&value)?;
+        let declared = self.file.parsed.meta_args.iter().find(|command| match &command.instruction {
+            Instruction::Arg(arg) => arg.args.iter().any(|pair| pair.key == NAME),
+            _ => false,
+        });
+        self.epoch = self.resolve_epoch(&value).map_err(|fault| match declared {
+            Some(command) if !self.args.contains_key(NAME) => fault.at(command.span()),
+            _ => fault,
+        })?;
         self.created = self.epoch.map(rfc3339);
         let text = self.epoch.map(|seconds| seconds.to_string());
         if self.args.contains_key(NAME) {

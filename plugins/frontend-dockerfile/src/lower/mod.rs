@@ -196,7 +196,7 @@ impl<'a> Lowerer<'a> {
                 .image
                 .config
                 .env
-                .push(format!("PATH={}", platform::default_path(&os)));
+                .push(format!("PATH={}", platform::DEFAULT_PATH));
         }
         for entry in &stage.image.config.env {
             let (key, value) = crate::env::split(entry);
