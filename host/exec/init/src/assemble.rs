@@ -27,6 +27,9 @@ use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
+/// Two are expected: the helper's own files and the machine's root.
+const DETACH_LIMIT: usize = 8;
+
 /// Enters the step's groups, namespaces and root.
 pub(crate) fn enter(spec: &Spec, log: &StubLog) -> Result<(), Failure> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -87,7 +90,7 @@ fn enter_network(network: &Net) -> Result<(), Failure> {
 fn attach_root(spec: &Spec, scratch: &Scratch) -> Result<OwnedFd, Failure> {
     let attributes = if spec.devices { 0 } else { syscalls::ATTR_NODEV };
     let root = source::open(&spec.root, attributes, scratch)?;
-    source::attach_at(&root, "/")?;
+    scratch.attach(&root)?;
     Ok(root)
 }
 
@@ -115,17 +118,14 @@ fn add(
         Err(_) if mount.optional => return Ok(()),
         outcome => outcome.map_err(named)?,
     };
-    if mount.target == "/dev" {
+    if mount.target == "/dev" && matches!(mount.source, Source::FileSystem { .. }) {
         link_devices(&opened).map_err(Failure::new("link devices"))?;
     }
-    source::attach(&opened, &target).map_err(|errno| {
-        let text = if errno == Errno::NOTDIR {
-            "not a directory: a directory can be mounted on a directory only, and a file on a file".to_owned()
-        } else {
-            describe(errno)
-        };
-        named(Failure::text(text))
-    })
+    if directory != place::file_type(&target).is_ok_and(|kind| kind == FileType::Directory) {
+        let text = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?";
+        return Err(named(Failure::text(text)));
+    }
+    source::attach(&opened, &target).map_err(|errno| named(Failure::text(describe(errno))))
 }
 
 /// The links that every `/dev` has.
@@ -256,9 +256,22 @@ fn mount_id(fd: impl rustix::fd::AsFd) -> Result<u64, Errno> {
 fn pivot(root: &OwnedFd) -> Result<(), Failure> {
     rustix::process::fchdir(root).map_err(Failure::new("enter the root file system"))?;
     rustix::process::pivot_root(".", ".").map_err(Failure::new("pivot to the root file system"))?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)
-        .map_err(Failure::new("detach the machine's file systems"))?;
+    detach_machine(root).map_err(Failure::new("detach the machine's file systems"))?;
     rustix::process::chdir("/").map_err(Failure::new("enter the root file system"))
+}
+
+/// After the pivot the machine's file systems lie on top of the step's root, one above the other: `..` of any directory
+/// in the root would lead to them. They are taken away until `..` leads to the root itself.
+fn detach_machine(root: &OwnedFd) -> Result<(), Errno> {
+    let own = mount_id(root)?;
+    for _ in 0..DETACH_LIMIT {
+        let above = rustix::fs::openat(root, "..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        if mount_id(&above)? == own {
+            return Ok(());
+        }
+        rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    }
+    Err(Errno::BUSY)
 }
 
 /// Mounts the root and what else the runtime cannot mount itself, on paths of the machine.

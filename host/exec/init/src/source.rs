@@ -42,7 +42,8 @@ impl Scratch {
     pub(crate) fn new() -> Result<Self, Failure> {
         let options = [("mode", "0700"), ("size", "64m")];
         let root = new_file_system("tmpfs", &options.map(|(name, value)| setting(name, value)), 0)?;
-        attach_at(&root, "/")?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&root, "", CWD, "/", flags).map_err(Failure::new("attach the helper's own files"))?;
         Ok(Self {
             root,
             count: Cell::new(0),
@@ -78,6 +79,12 @@ impl Scratch {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )
+    }
+
+    /// Attaches a mount out of sight: parts of it can be mounted, and it can become a root, only then.
+    pub(crate) fn attach(&self, mount: &OwnedFd) -> Result<(), Failure> {
+        let fail = || Failure::new("attach a mount");
+        attach(mount, &self.directory().map_err(fail())?).map_err(fail())
     }
 
     /// An empty, read-only mount to hide a directory with.
@@ -120,7 +127,7 @@ pub(crate) fn open(source: &Source, attributes: u64, scratch: &Scratch) -> Resul
             if selector.is_empty() {
                 return with_attributes(root, attributes);
             }
-            attach_at(&root, "/")?;
+            scratch.attach(&root)?;
             let part = place::open(&root, selector, Missing::Refuse)?;
             with_attributes(
                 clone_at(&part, "").map_err(Failure::new(format!("mount `{selector}`")))?,
@@ -193,7 +200,8 @@ fn configure(context: &OwnedFd, name: &str, value: &str) -> Result<(), Errno> {
     }
 }
 
-/// An overlay, bottom layer first. `userxattr` always, so that a layer's directory is the same for root and rootless.
+/// An overlay, bottom layer first. `userxattr` always, so that a layer's directory is the same for root and rootless;
+/// with it the kernel makes and follows no redirects, and takes no `redirect_dir=off` beside it.
 fn overlay(lowers: &[Bytes], changes: Option<&Changes>, scratch: &Scratch) -> Result<OwnedFd, Failure> {
     match (lowers, changes) {
         // An overlay needs something below: where there is nothing, the changes are all there is.
@@ -241,7 +249,7 @@ fn new_overlay(
         .map_err(at("empty layer".to_owned()))?;
     }
     rustix::mount::fsconfig_set_flag(&context, "userxattr").map_err(at("userxattr".to_owned()))?;
-    for (key, value) in [("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")] {
+    for (key, value) in [("index", "off"), ("metacopy", "off")] {
         rustix::mount::fsconfig_set_string(&context, key, value).map_err(at(key.to_owned()))?;
     }
     let _ = rustix::mount::fsconfig_set_string(&context, "uuid", "off");
@@ -275,7 +283,7 @@ fn old_overlay(lowers: &[Bytes], changes: Option<&Changes>, scratch: &Scratch) -
         data += &format!(",upperdir={},workdir={},volatile", link(&upper), link(&work));
         kept.extend([upper, work]);
     }
-    data += ",userxattr,index=off,redirect_dir=off,metacopy=off";
+    data += ",userxattr,index=off,metacopy=off";
     let point = scratch.directory().map_err(Failure::new("make a mount point"))?;
     let data = std::ffi::CString::new(data).map_err(|_| Failure::text("an option has a zero byte"))?;
     let fail = |errno| Failure::new(format!("mount an overlay of {} layers", lowers.len()))(errno);
@@ -300,13 +308,6 @@ pub(crate) fn clone_at(dir: impl rustix::fd::AsFd, path: impl rustix::path::Arg)
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     rustix::mount::open_tree(dir, path, flags)
-}
-
-/// Attaches a mount to a path of the machine, in this namespace.
-pub(crate) fn attach_at(mount: &OwnedFd, path: &str) -> Result<(), Failure> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(mount, "", CWD, path, flags)
-        .map_err(Failure::new(format!("attach a mount to `{path}`")))
 }
 
 /// Attaches a mount to a place.
