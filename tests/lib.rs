@@ -1,0 +1,1 @@
+//! Tests of the whole workspace: layering, end to end, conformance. Nothing here is shipped.
