@@ -14,6 +14,8 @@ use crate::graph::Graph;
 use crate::host::Host;
 use crate::host::MAX_BUILD_FILE;
 use crate::lint::Finding;
+use crate::lint::Linter;
+use crate::lint::checks;
 use crate::lower::File;
 use crate::lower::Lowerer;
 use crate::lower::Scope;
@@ -21,7 +23,11 @@ use crate::lower::Session;
 use crate::options::Options;
 use crate::paths;
 use kiln_dockerfile_syntax::directives::detect_syntax;
+use kiln_dockerfile_syntax::ast::Ast;
 use kiln_dockerfile_syntax::instructions;
+use kiln_dockerfile_syntax::instructions::Command;
+use kiln_dockerfile_syntax::instructions::Parsed;
+use kiln_dockerfile_syntax::instructions::Stage;
 use kiln_dockerfile_syntax::parse;
 use std::collections::BTreeSet;
 
@@ -62,22 +68,27 @@ impl Text {
     /// Cuts and understands the text.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn parse(&self) -> Outcome<File> {
+    /// What is wrong with it; `findings` then has what rules say of the instructions before.
+    pub(crate) fn parse(&self, session: &Session<'_>, findings: &mut Vec<Finding>) -> Outcome<File> {
         if self.data.is_empty() {
             return Err(Fault::new("the Dockerfile cannot be empty"));
         }
         let syntax = detect_syntax(&self.data);
         let labs = syntax.is_some_and(|directive| {
-            let tag = directive
-                .first_word()
-                .rsplit_once(':')
-                .map(|(_, tag)| tag.to_owned());
+            let tag = directive.first_word().rsplit_once(':').map(|(_, tag)| tag.to_owned());
             tag.is_some_and(|tag| tag == "labs" || tag.ends_with("-labs"))
         });
         let ast = parse(&self.data)?;
-        let parsed = instructions::parse(&ast)?;
-        Ok(File { ast, parsed, labs })
+        match instructions::parse(&ast) {
+            Ok(parsed) => Ok(File { ast, parsed, labs }),
+            Err(error) => {
+                let mut lint = Linter::new(session.lint_config(&ast)?);
+                let (args, stages) = well_formed(&ast);
+                checks::instructions(&mut lint, &ast, &args, &stages);
+                findings.append(&mut lint.findings);
+                Err(error.into())
+            }
+        }
     }
 
     /// Returns the text for spans to point into.
@@ -88,6 +99,19 @@ impl Text {
             data: self.data.clone(),
         }
     }
+}
+
+/// Returns the instructions up to the first that is wrong.
+fn well_formed(ast: &Ast) -> (Vec<Command>, Vec<Stage>) {
+    let (mut args, mut stages) = (Vec::new(), Vec::<Stage>::new());
+    for parsed in ast.nodes.iter().map_while(|node| instructions::parse_node(node).ok()) {
+        match (parsed, stages.last_mut()) {
+            (Parsed::Stage(stage), _) => stages.push(stage),
+            (Parsed::Command(command), Some(stage)) => stage.commands.push(command),
+            (Parsed::Command(command), None) => args.push(command),
+        }
+    }
+    (args, stages)
 }
 
 /// Lowers the Dockerfile of a request.
@@ -108,8 +132,8 @@ fn lower_text(
     findings: &mut Vec<Finding>,
 ) -> Outcome<Lowered> {
     let options = Options::new(request)?;
-    let file = text.parse()?;
     let session = Session::new(host, &options, &text.name, &text.data);
+    let file = text.parse(&session, findings)?;
     let mut graph = Graph::default();
     let targets: Vec<Option<&Platform>> = match options.platforms.as_slice() {
         [] => vec![None],

@@ -4,6 +4,7 @@
 
 mod api;
 mod env;
+mod excerpt;
 mod fault;
 mod frontend;
 mod giturl;

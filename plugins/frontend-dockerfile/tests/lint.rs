@@ -36,7 +36,8 @@ fn found(diagnostics: &[Diagnostic]) -> Vec<Warning> {
 }
 
 fn build(case: &Value) -> Build {
-    let mut build = Build::new(case["dockerfile"].as_str().unwrap());
+    let mut build = Build::new(case["dockerfile"].as_str().unwrap())
+        .image("docker.io/library/busybox:stable-musl", &support::base_config("amd64"));
     match case["build_args"].as_object() {
         Some(args) => {
             for (key, value) in args {
@@ -74,4 +75,40 @@ fn builds_warn_as_buildkit_does() {
     }
     let count = failed.len();
     assert!(failed.is_empty(), "{count} of {} fail\n{}", cases.len(), failed.join("\n"));
+}
+
+#[test]
+fn checks_find_what_buildkit_finds() {
+    let all = shared("lint/lint_cases.json");
+    let mut failed = Vec::new();
+    for case in all["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let answer = build(case).ask("frontend.lint").unwrap_or_else(|f| panic!("{name}: {}", messages(&f)));
+        let json: Value = serde_json::from_slice(&answer.metadata[0].1).unwrap();
+        let one = |w: &Value| {
+            (
+                w["location"]["ranges"][0]["start"]["line"].as_u64().unwrap(),
+                w["ruleName"].as_str().unwrap().to_owned(),
+                w["detail"].as_str().unwrap().to_owned(),
+            )
+        };
+        let mut got: Vec<Warning> = json["warnings"].as_array().unwrap().iter().map(one).collect();
+        got.sort();
+        let list = if case["check_warnings"].is_array() { &case["check_warnings"] } else { &case["build_warnings"] };
+        let mut expect = expected(list);
+        if name.starts_with("testLegacyKeyValueFormat") {
+            // Lines are not compared there.
+            got.iter_mut().chain(&mut expect).for_each(|w| w.0 = 0);
+        }
+        if got != expect {
+            failed.push(format!("{name}: {got:#?}, not {expect:#?}"));
+        }
+        if let Some(error) = case["build_error"].as_str() {
+            let text = json["buildError"]["message"].as_str().unwrap_or_default();
+            if !text.contains(error) && !error.contains("lint violation") {
+                failed.push(format!("{name}: error {text:?}, not {error:?}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}\n{}", failed.len(), failed.join("\n"));
 }

@@ -32,6 +32,13 @@ const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 /// Checks the whole file: what can be said before a stage is looked at.
 pub(crate) fn file(lint: &mut Linter, ast: &Ast, args: &[Command], stages: &[Stage]) {
+    instructions(lint, ast, args, stages);
+    stage_names(lint, stages);
+    casing(lint, stages);
+}
+
+/// Checks each instruction by itself; the file may end early.
+pub(crate) fn instructions(lint: &mut Linter, ast: &Ast, args: &[Command], stages: &[Stage]) {
     for warning in &ast.warnings {
         let span = Span::lines(warning.line, warning.line);
         lint.report(
@@ -62,8 +69,6 @@ pub(crate) fn file(lint: &mut Linter, ast: &Ast, args: &[Command], stages: &[Sta
             }
         }
     }
-    stage_names(lint, stages);
-    casing(lint, stages);
 }
 
 /// `FROM x as y` and `From`: the casing of the words, and what the comment above says.

@@ -61,6 +61,8 @@ impl Config {
     fn allows(&self, rule: Rule, comments: &[String]) -> bool {
         let here = comments.iter().filter_map(|comment| {
             let (key, value) = comment.trim().split_once('=')?;
+            // What follows a space is a remark.
+            let value = value.trim_start().split(' ').next().unwrap_or_default();
             (key.trim().eq_ignore_ascii_case("check")).then(|| Self::parse(value).ok())?
         });
         let mut on = rule.is_experimental() && self.experimental_all;

@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
         let Some(check) = ast.directives.iter().find(|d| d.name == "check") else {
             return Ok(lint::Config::default());
         };
-        lint::Config::parse(&check.value).map_err(|e| {
+        lint::Config::parse(check.first_word()).map_err(|e| {
             Fault::new(e)
                 .wrap("failed to parse check options")
                 .at(Span::lines(check.line, check.line))
