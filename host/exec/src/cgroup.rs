@@ -123,6 +123,11 @@ impl Hierarchy {
         Ok(group(parent, id, settings, "memory.events"))
     }
 
+    /// Whether a v2 hierarchy stands beside the v1 controllers.
+    pub(crate) fn is_hybrid(&self) -> bool {
+        self.v2.is_some() && self.v1.contains_key("memory")
+    }
+
     /// Where limits can be set, in words; `None` when nowhere.
     pub(crate) fn describe(&self) -> Option<String> {
         let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();

@@ -62,12 +62,7 @@ pub(crate) fn mounts(step: &Step) -> Vec<Mount> {
             &[("mode", "755"), ("size", "65536k")],
             NO_SUID | STRICT_TIMES | dev_attributes(step),
         ),
-        file_system(
-            "/dev/pts",
-            "devpts",
-            &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")],
-            NO_SUID | NO_EXEC,
-        ),
+        file_system("/dev/pts", "devpts", terminals(), NO_SUID | NO_EXEC),
         file_system("/dev/shm", "tmpfs", &[("mode", "1777"), ("size", &shm)], strict),
         file_system("/dev/mqueue", "mqueue", &[], strict),
         sys(step),
@@ -89,6 +84,12 @@ pub(crate) fn mounts(step: &Step) -> Vec<Mount> {
         optional: name == "tty",
     }));
     all
+}
+
+/// Terminals belong to the group `tty`, where there is one to be had.
+fn terminals() -> &'static [(&'static str, &'static str)] {
+    const OPTIONS: [(&str, &str); 3] = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    if crate::rootless::mapped_groups() > 5 { &OPTIONS } else { &OPTIONS[..2] }
 }
 
 fn dev_attributes(step: &Step) -> u64 {

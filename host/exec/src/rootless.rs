@@ -115,7 +115,16 @@ pub(crate) fn in_user_namespace() -> bool {
 
 /// How many users this process's namespace has.
 pub(crate) fn mapped_users() -> u64 {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    mapped("/proc/self/uid_map")
+}
+
+/// How many groups this process's namespace has.
+pub(crate) fn mapped_groups() -> u64 {
+    mapped("/proc/self/gid_map")
+}
+
+fn mapped(path: &str) -> u64 {
+    let map = fs::read_to_string(path).unwrap_or_default();
     map.lines()
         .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok())
         .sum()

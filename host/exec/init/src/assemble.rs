@@ -24,6 +24,7 @@ use rustix::mount::MountPropagationFlags;
 use rustix::mount::UnmountFlags;
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
+use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -224,24 +225,24 @@ fn protect(root: &OwnedFd, log: &StubLog) -> Result<(), Failure> {
     let fail = || Failure::new("make the root file system read-only");
     let twin = source::clone_at(root, "").map_err(fail())?;
     let root_mount = mount_id(root).map_err(fail())?;
+    let top = path_of(root.as_raw_fd()).map_err(fail())?;
     for entry in log.entries() {
         let parent = syscalls::borrow_shared(entry.parent);
         if mount_id(parent).map_err(fail())? != root_mount {
             continue;
         }
-        let path =
-            rustix::fs::readlink(format!("/proc/self/fd/{}", entry.parent), Vec::new()).map_err(fail())?;
-        let path = path
-            .as_bytes()
-            .strip_prefix(b"/")
-            .filter(|path| !path.is_empty())
-            .unwrap_or(b".");
+        let path = path_of(entry.parent).map_err(fail())?;
+        let path = path.strip_prefix(top.as_slice()).and_then(|rest| rest.strip_prefix(b"/")).unwrap_or(b".");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let writable = rustix::fs::openat2(&twin, path, flags, Mode::empty(), resolve).map_err(fail())?;
         log.replace_parent(entry.parent, &writable).map_err(fail())?;
     }
     set_readonly_alone(root).map_err(fail())
+}
+
+fn path_of(descriptor: i32) -> Result<Vec<u8>, Errno> {
+    Ok(rustix::fs::readlink(format!("/proc/self/fd/{descriptor}"), Vec::new())?.into_bytes())
 }
 
 fn set_readonly_alone(root: &OwnedFd) -> Result<(), Errno> {
