@@ -5,7 +5,14 @@
     reason = "a tool that talks to people"
 )]
 
+mod build;
+mod demo;
+mod deny;
+mod packages;
 mod plugins;
+mod process;
+mod roots;
+mod test;
 mod toolchain;
 
 use std::path::Path;
@@ -19,11 +26,33 @@ struct Command {
     run: fn(&Path, &[String]) -> anyhow::Result<()>,
 }
 
-const COMMANDS: &[Command] = &[Command {
-    name: "plugins",
-    help: "[NAME…]  builds the plugins to target/plugins/NAME.wasm",
-    run: plugins::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "demo",
+        help: "           installs what is missing, builds everything, builds and runs examples/hello",
+        run: demo::run,
+    },
+    Command {
+        name: "test",
+        help: "[ARG…]     installs what the tests need and runs them all",
+        run: test::run,
+    },
+    Command {
+        name: "build",
+        help: "          leaves target/release/kiln with its plugins",
+        run: build::run,
+    },
+    Command {
+        name: "plugins",
+        help: "[NAME…]  builds the plugins to target/plugins/NAME.wasm",
+        run: plugins::run,
+    },
+    Command {
+        name: "deny",
+        help: "           checks licences, sources and duplicate versions",
+        run: deny::run,
+    },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
