@@ -23,7 +23,11 @@ pub(crate) fn around(name: &str, text: &str, first: usize, last: usize) -> Strin
     }
     let mut out = format!("{name}:{first}\n--------------------\n");
     for number in start..=end {
-        let mark = if (first..=last).contains(&number) { ">>>" } else { "   " };
+        let mark = if (first..=last).contains(&number) {
+            ">>>"
+        } else {
+            "   "
+        };
         out.push_str(&format!(" {number:3} | {mark} {}\n", lines[number - 1]));
     }
     out.push_str("--------------------\n");

@@ -22,8 +22,8 @@ use crate::lower::Scope;
 use crate::lower::Session;
 use crate::options::Options;
 use crate::paths;
-use kiln_dockerfile_syntax::directives::detect_syntax;
 use kiln_dockerfile_syntax::ast::Ast;
+use kiln_dockerfile_syntax::directives::detect_syntax;
 use kiln_dockerfile_syntax::instructions;
 use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::Parsed;
@@ -48,7 +48,11 @@ impl Text {
     /// # Errors
     /// It is not there, or not readable.
     pub(crate) fn read(host: &dyn Host, name: &str) -> Outcome<Self> {
-        let name = if name.is_empty() { DEFAULT_NAME.to_owned() } else { paths::clean(name) };
+        let name = if name.is_empty() {
+            DEFAULT_NAME.to_owned()
+        } else {
+            paths::clean(name)
+        };
         let name = name.trim_start_matches('/');
         let wrap = |e: String| Fault::new(e).wrap("failed to read dockerfile");
         let mut found = host.build_file(name, MAX_BUILD_FILE).map_err(wrap)?;
@@ -75,7 +79,10 @@ impl Text {
         }
         let syntax = detect_syntax(&self.data);
         let labs = syntax.is_some_and(|directive| {
-            let tag = directive.first_word().rsplit_once(':').map(|(_, tag)| tag.to_owned());
+            let tag = directive
+                .first_word()
+                .rsplit_once(':')
+                .map(|(_, tag)| tag.to_owned());
             tag.is_some_and(|tag| tag == "labs" || tag.ends_with("-labs"))
         });
         let ast = parse(&self.data)?;
@@ -104,7 +111,11 @@ impl Text {
 /// Returns the instructions up to the first that is wrong.
 fn well_formed(ast: &Ast) -> (Vec<Command>, Vec<Stage>) {
     let (mut args, mut stages) = (Vec::new(), Vec::<Stage>::new());
-    for parsed in ast.nodes.iter().map_while(|node| instructions::parse_node(node).ok()) {
+    for parsed in ast
+        .nodes
+        .iter()
+        .map_while(|node| instructions::parse_node(node).ok())
+    {
         match (parsed, stages.last_mut()) {
             (Parsed::Stage(stage), _) => stages.push(stage),
             (Parsed::Command(command), Some(stage)) => stage.commands.push(command),

@@ -111,7 +111,7 @@ impl Graph {
         for at in (0..self.vertices.len()).rev() {
             if needed[at] {
                 each_input(&self.vertices[at].op, &mut |input| {
-                    needed[input.vertex as usize] = true
+                    needed[input.vertex as usize] = true;
                 });
             }
         }
@@ -121,7 +121,7 @@ impl Graph {
             if needed[at] {
                 number[at] = u32::try_from(vertices.len()).unwrap_or(u32::MAX);
                 each_input_mut(&mut vertex.op, &mut |input| {
-                    input.vertex = number[input.vertex as usize]
+                    input.vertex = number[input.vertex as usize];
                 });
                 vertices.push(vertex);
             }

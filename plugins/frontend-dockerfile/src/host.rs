@@ -47,6 +47,7 @@ pub(crate) struct Bridge<'a> {
     pub(crate) files: &'a dyn kiln_sdk::Tree,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn text(error: kiln_sdk::Error) -> String {
     error.message().to_owned()
 }

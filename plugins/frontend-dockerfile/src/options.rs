@@ -162,7 +162,7 @@ impl Options {
             "no-cache" if value.is_empty() => self.no_cache = NoCache::Everything,
             "no-cache" => self.no_cache = NoCache::Stages(value.split(',').map(str::to_owned).collect()),
             "add-hosts" => {
-                self.extra_hosts = extra_hosts(value).map_err(wrap("failed to parse additional hosts"))?
+                self.extra_hosts = extra_hosts(value).map_err(wrap("failed to parse additional hosts"))?;
             }
             "hostname" => self.hostname = value.to_owned(),
             "cgroup-parent" => self.cgroup_parent = value.to_owned(),

@@ -74,7 +74,7 @@ fn single(word: &str, text: &str, local: &Platform) -> Result<Platform, Fault> {
     let os = normal_os(word);
     if known_os(&os) {
         let variant = (local.architecture == "arm")
-            .then(|| local.variant.as_deref())
+            .then_some(local.variant.as_deref())
             .flatten();
         return Ok(make(&os, &local.architecture, variant.filter(|v| *v != "v7")));
     }

@@ -34,7 +34,10 @@ const VERSION: &str = "1.0.0";
 
 /// Id and description of each question.
 const QUESTIONS: [(&str, &str); 4] = [
-    ("frontend.outline", "List all parameters current build target supports"),
+    (
+        "frontend.outline",
+        "List all parameters current build target supports",
+    ),
     ("frontend.targets", "List all targets current build supports"),
     ("frontend.lint", "Lint a Dockerfile"),
     ("frontend.subrequests.describe", "List available subrequest types"),
@@ -66,7 +69,12 @@ pub(crate) fn answer(host: &dyn Host, id: &str, request: &Request) -> Result<Ans
         return Err(Diagnostic::error(format!("unsupported request {id}")).into());
     }
     let text = Text::read(host, &request.source_name).map_err(|fault| failure(&fault, None, &[]))?;
-    let mut question = Question { host, request, text: &text, findings: Vec::new() };
+    let mut question = Question {
+        host,
+        request,
+        text: &text,
+        findings: Vec::new(),
+    };
     let result = match id {
         "frontend.targets" => question.targets(),
         "frontend.outline" => question.outline(),
@@ -100,14 +108,23 @@ fn describe_answer() -> Answer {
     };
     let mut rows = vec![["NAME".to_owned(), "VERSION".to_owned(), "DESCRIPTION".to_owned()]];
     rows.extend(QUESTIONS.iter().map(|(id, description)| {
-        [id.trim_start_matches("frontend.").to_owned(), VERSION.to_owned(), (*description).to_owned()]
+        [
+            id.trim_start_matches("frontend.").to_owned(),
+            VERSION.to_owned(),
+            (*description).to_owned(),
+        ]
     }));
     make(&Value::Array(QUESTIONS.iter().map(one).collect()), table(&rows))
 }
 
 /// Writes rows in columns.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or_default()
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut out = String::new();
     for row in rows {
@@ -130,7 +147,10 @@ fn location(span: Span) -> Value {
 fn object(fields: Vec<(&str, Value)>) -> Value {
     let empty = |value: &Value| value.is_null() || value == "" || value == &Value::Array(Vec::new());
     let kept = fields.into_iter().filter(|(_, value)| !empty(value));
-    Value::Object(kept.map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
+    Value::Object(
+        kept.map(|(key, value)| (key.to_owned(), value))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 struct Question<'a> {
@@ -142,11 +162,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// Lowers as far as the question needs, then looks at the result.
-    fn lowered<T>(
-        &mut self,
-        scope: Scope,
-        look: impl FnOnce(&Lowerer<'_>, usize, &File) -> T,
-    ) -> Outcome<T> {
+    fn lowered<T>(&mut self, scope: Scope, look: impl FnOnce(&Lowerer<'_>, usize, &File) -> T) -> Outcome<T> {
         let options = Options::new(self.request)?;
         let session = Session::new(self.host, &options, &self.text.name, &self.text.data);
         let file = self.text.parse(&session, &mut self.findings)?;
@@ -187,7 +203,10 @@ impl Question<'_> {
             };
             rows.push([shown, stage.comment.clone()]);
         }
-        Ok(make(&json!({"targets": list, "sources": [self.source()]}), table(&rows)))
+        Ok(make(
+            &json!({"targets": list, "sources": [self.source()]}),
+            table(&rows),
+        ))
     }
 
     fn outline(&mut self) -> Outcome<Answer> {
@@ -229,21 +248,38 @@ impl Question<'_> {
             ("cache", Value::Array(caches)),
             ("sources", json!([self.source()])),
         ]);
-        let mut text = format!("TARGET:      {}\n", if name.is_empty() { "(default)" } else { &name });
+        let mut text = format!(
+            "TARGET:      {}\n",
+            if name.is_empty() { "(default)" } else { &name }
+        );
         if !comment.is_empty() {
             text.push_str(&format!("DESCRIPTION: {comment}\n"));
         }
         if !args.is_empty() {
-            let mut rows = vec![["BUILD ARG".to_owned(), "VALUE".to_owned(), "DESCRIPTION".to_owned()]];
+            let mut rows = vec![[
+                "BUILD ARG".to_owned(),
+                "VALUE".to_owned(),
+                "DESCRIPTION".to_owned(),
+            ]];
             rows.extend(args.iter().map(|(name, arg)| {
-                [(*name).clone(), arg.value.clone().unwrap_or_default(), arg.comment.clone()]
+                [
+                    (*name).clone(),
+                    arg.value.clone().unwrap_or_default(),
+                    arg.comment.clone(),
+                ]
             }));
             text.push_str(&format!("\n{}", table(&rows)));
         }
         for (title, list) in [("SECRET", &used.secrets), ("SSH", &used.agents)] {
             if !list.is_empty() {
                 let mut rows = vec![[title.to_owned(), "REQUIRED".to_owned()]];
-                let yes = |need: &Need| if need.required { "true".to_owned() } else { String::new() };
+                let yes = |need: &Need| {
+                    if need.required {
+                        "true".to_owned()
+                    } else {
+                        String::new()
+                    }
+                };
                 rows.extend(list.iter().map(|(name, need)| [name.clone(), yes(need)]));
                 text.push_str(&format!("\n{}", table(&rows)));
             }
@@ -252,7 +288,11 @@ impl Question<'_> {
     }
 
     fn lint(&mut self) -> Outcome<Answer> {
-        let scope = if self.request.target.is_some() { Scope::Target } else { Scope::All };
+        let scope = if self.request.target.is_some() {
+            Scope::Target
+        } else {
+            Scope::All
+        };
         let fault = self.lowered(scope, |_, _, _| ()).err();
         self.findings.sort_by_key(|finding| finding.span.start.line);
         let text = String::from_utf8_lossy(&self.text.data).into_owned();
@@ -264,7 +304,11 @@ impl Question<'_> {
         let mut warnings = Vec::new();
         for finding in &self.findings {
             let (rule, url) = (finding.rule.name(), finding.rule.url());
-            out.push_str(&format!("\nWARNING: {rule} - {url}\n{}\n{}", finding.message, excerpt(finding.span)));
+            out.push_str(&format!(
+                "\nWARNING: {rule} - {url}\n{}\n{}",
+                finding.message,
+                excerpt(finding.span)
+            ));
             warnings.push(json!({
                 "ruleName": rule,
                 "description": finding.rule.description(),
@@ -275,20 +319,29 @@ impl Question<'_> {
         }
         let error = fault.as_ref().map(|Fault { message, spans, .. }| {
             let place = spans.first();
-            out.push_str(&format!("\nERROR: {message}\n{}", place.map(|s| excerpt(*s)).unwrap_or_default()));
+            out.push_str(&format!(
+                "\nERROR: {message}\n{}",
+                place.map(|s| excerpt(*s)).unwrap_or_default()
+            ));
             object(vec![
                 ("message", json!(message)),
                 ("location", place.map_or(Value::Null, |span| location(*span))),
             ])
         });
-        let status = if warnings.is_empty() && error.is_none() { "0" } else { "1" };
+        let status = if warnings.is_empty() && error.is_none() {
+            "0"
+        } else {
+            "1"
+        };
         let source = json!({"filename": self.text.name, "language": "Dockerfile", "data": self.source()});
         let mut json = json!({"warnings": warnings, "sources": [source]});
         if let Some(error) = error {
             json["buildError"] = error;
         }
         let mut answer = make(&json, out);
-        answer.metadata.push(("result.statuscode".to_owned(), status.as_bytes().to_vec()));
+        answer
+            .metadata
+            .push(("result.statuscode".to_owned(), status.as_bytes().to_vec()));
         Ok(answer)
     }
 }
@@ -337,7 +390,13 @@ mod tests {
 
     #[test]
     fn base64_is_padded() {
-        for (bytes, expect) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (bytes, expect) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), expect);
         }
     }

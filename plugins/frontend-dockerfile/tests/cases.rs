@@ -1,6 +1,8 @@
 //! Dockerfiles and the graphs they become: `tests/cases/*.txt`. Each has settings (`% name value`), the Dockerfile and
 //! what is expected, with `----` between. `UPDATE_CASES=1 cargo test` writes what comes out, for review.
 
+#![expect(clippy::unwrap_used, reason = "a test without its data fails")]
+
 mod support;
 
 use std::fmt::Write;
@@ -67,7 +69,10 @@ fn dockerfiles_become_the_graphs_that_are_expected() {
     let update = std::env::var_os("UPDATE_CASES").is_some();
     let mut failed = Vec::new();
     let mut count = 0;
-    let mut names: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     names.sort();
     for path in names {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -83,5 +88,10 @@ fn dockerfiles_become_the_graphs_that_are_expected() {
         }
     }
     assert!(count > 0, "no cases");
-    assert!(failed.is_empty(), "{} of {count} differ\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {count} differ\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }

@@ -1,5 +1,7 @@
 //! BuildKit's own cases: conversion tables and the integration tests' Dockerfiles.
 
+#![expect(clippy::unwrap_used, reason = "a test without its data fails")]
+
 mod support;
 
 use kiln_sdk::frontend::ResolvedSource;
@@ -35,7 +37,10 @@ fn follow<'v>(value: &'v Value, path: &str) -> &'v Value {
 
 #[test]
 fn conversions() {
-    for row in shared("dockerfile2llb/convert_tables.json")["convert"].as_array().unwrap() {
+    for row in shared("dockerfile2llb/convert_tables.json")["convert"]
+        .as_array()
+        .unwrap()
+    {
         let dockerfile = text(&row["dockerfile"]);
         let mut build = Build::new(&dockerfile);
         if let Some(target) = row["target"].as_str() {
@@ -55,19 +60,30 @@ fn conversions() {
 
 #[test]
 fn exposed_ports() {
-    for row in shared("dockerfile2llb/convert_tables.json")["expose"].as_array().unwrap() {
+    for row in shared("dockerfile2llb/convert_tables.json")["expose"]
+        .as_array()
+        .unwrap()
+    {
         let words: Vec<String> = row["ports"].as_array().unwrap().iter().map(text).collect();
         let quoted: Vec<String> = words.iter().map(|w| format!("{w:?}")).collect();
         let build = Build::new(&format!("FROM scratch\nEXPOSE {}\n", quoted.join(" ")));
         if row["expected"].is_null() {
             // Not through a Dockerfile: it has no way to write an empty word.
             let error = kiln_dockerfile_syntax::ports::parse(&words).unwrap_err();
-            assert!(error.message().contains(&text(&row["error"])), "{words:?}: {error}");
+            assert!(
+                error.message().contains(&text(&row["error"])),
+                "{words:?}: {error}"
+            );
             continue;
         }
         let lowered = build.ok();
         let config = config(&lowered);
-        let mut got: Vec<String> = config["config"]["ExposedPorts"].as_object().unwrap().keys().cloned().collect();
+        let mut got: Vec<String> = config["config"]["ExposedPorts"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
         let mut expected: Vec<String> = row["expected"].as_array().unwrap().iter().map(text).collect();
         got.sort();
         expected.sort();
@@ -77,14 +93,21 @@ fn exposed_ports() {
 
 #[test]
 fn times() {
-    for row in shared("dockerfile2llb/convert_tables.json")["source_date_epoch"].as_array().unwrap() {
+    for row in shared("dockerfile2llb/convert_tables.json")["source_date_epoch"]
+        .as_array()
+        .unwrap()
+    {
         let dockerfile = row["dockerfile"].as_str().unwrap_or("FROM scratch\n");
         let build = Build::new(dockerfile).arg("SOURCE_DATE_EPOCH", &text(&row["value"]));
         match row["error"].as_str() {
             Some(expect) => assert!(build.error().contains(expect)),
             None => {
                 let lowered = build.ok();
-                let got = lowered.attrs.iter().find(|a| a.key == "source-date-epoch").map(|a| a.value.clone());
+                let got = lowered
+                    .attrs
+                    .iter()
+                    .find(|a| a.key == "source-date-epoch")
+                    .map(|a| a.value.clone());
                 assert_eq!(got, row["out"].as_i64().map(|n| n.to_string()));
             }
         }
@@ -94,18 +117,31 @@ fn times() {
 #[test]
 fn a_time_comes_from_a_stage_or_context() {
     let answer = |key: &str, value: &str| ResolvedSource {
-        pinned: Source { identifier: String::new(), attrs: Vec::new() },
+        pinned: Source {
+            identifier: String::new(),
+            attrs: Vec::new(),
+        },
         attrs: vec![Attr::new(key, value)],
     };
     let dockerfile = "ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS src\nARG V=1\nADD https://example.com/$V.tar /\nFROM scratch\nCOPY a /\n";
     let lowered = Build::new(dockerfile)
-        .host(|h| h.source("https://example.com/1.tar", answer("http.last-modified", "Tue, 14 Nov 2023 22:13:21 GMT")))
+        .host(|h| {
+            h.source(
+                "https://example.com/1.tar",
+                answer("http.last-modified", "Tue, 14 Nov 2023 22:13:21 GMT"),
+            )
+        })
         .ok();
     assert_eq!(lowered.attrs, [Attr::new("source-date-epoch", "1700000001")]);
     let lowered = Build::new("FROM scratch\nARG SOURCE_DATE_EPOCH\nRUN x\n")
         .arg("SOURCE_DATE_EPOCH", "context")
         .named("context", "https://github.com/o/r.git")
-        .host(|h| h.source("git://github.com/o/r.git", answer("git.commit-time", "1700000002")))
+        .host(|h| {
+            h.source(
+                "git://github.com/o/r.git",
+                answer("git.commit-time", "1700000002"),
+            )
+        })
         .ok();
     assert!(dump(&lowered).contains("SOURCE_DATE_EPOCH=1700000002"));
 }
@@ -129,8 +165,12 @@ fn proxies_and_history() {
 }
 
 /// Errors that only running shows: lowering succeeds.
-const FAILS_LATER: [&str; 4] =
-    ["testDockerfileInvalidCommand", "testErrorsSourceMap", "testCopyParentsMissingDirectory", "testRunSecurityInsecure"];
+const FAILS_LATER: [&str; 4] = [
+    "testDockerfileInvalidCommand",
+    "testErrorsSourceMap",
+    "testCopyParentsMissingDirectory",
+    "testRunSecurityInsecure",
+];
 
 /// Sets up one step of a case.
 fn build_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Build {
@@ -138,8 +178,15 @@ fn build_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Build {
         last.1 = Value::Array(files.clone());
     }
     let name = step["dockerfile"].as_str().unwrap_or("Dockerfile");
-    let files = step["dockerfile_dir"].as_array().or(last.1.as_array()).cloned().unwrap_or_default();
-    for file in files.iter().chain(step["context_changes"].as_array().into_iter().flatten()) {
+    let files = step["dockerfile_dir"]
+        .as_array()
+        .or(last.1.as_array())
+        .cloned()
+        .unwrap_or_default();
+    for file in files
+        .iter()
+        .chain(step["context_changes"].as_array().into_iter().flatten())
+    {
         if file["path"] == name {
             last.0 = text(&file["content"]);
         }
@@ -155,7 +202,12 @@ fn build_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Build {
     }
     build.files = build.files.file(name, &last.0);
     let pairs = |key: &str| -> Vec<(String, String)> {
-        step[key].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect()
+        step[key]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), text(v)))
+            .collect()
     };
     for (key, value) in pairs("args") {
         build = build.arg(&key, &value);
@@ -182,7 +234,9 @@ fn build_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Build {
     // Images that an earlier step of the case made.
     for step in case["steps"].as_array().unwrap() {
         if let Some(name) = step["save_image_as"].as_str() {
-            let config = SAVED.with(|saved| saved.borrow().get(name).cloned()).unwrap_or_default();
+            let config = SAVED
+                .with(|saved| saved.borrow().get(name).cloned())
+                .unwrap_or_default();
             build = build.image(name, &config);
         }
     }
@@ -230,7 +284,10 @@ fn check_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Vec<Str
                 }
             }
             if let Some(line) = step["error_source"]["lines"].get(0).and_then(Value::as_u64) {
-                let span = failure.diagnostics[0].spans.first().map(|s| u64::from(s.start.line));
+                let span = failure.diagnostics[0]
+                    .spans
+                    .first()
+                    .map(|s| u64::from(s.start.line));
                 if span != Some(line) {
                     wrong.push(format!("error at {span:?}, not line {line}"));
                 }
@@ -257,12 +314,19 @@ fn check_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Vec<Str
         let after = &history[history.len() - expect.len()..];
         for (got, expect) in after.iter().zip(expect) {
             let empty = got["empty_layer"] == true;
-            if !text(&got["created_by"]).contains(&text(&expect["created_by_contains"])) || empty != expect["empty_layer"] {
+            if !text(&got["created_by"]).contains(&text(&expect["created_by_contains"]))
+                || empty != expect["empty_layer"]
+            {
                 wrong.push(format!("history {got}, not {expect}"));
             }
         }
     }
-    let names: Vec<&str> = lowered.definition.vertices.iter().map(|v| v.name.as_str()).collect();
+    let names: Vec<&str> = lowered
+        .definition
+        .vertices
+        .iter()
+        .map(|v| v.name.as_str())
+        .collect();
     for expect in step["progress_vertex_names"].as_array().into_iter().flatten() {
         if !names.contains(&expect.as_str().unwrap()) {
             wrong.push(format!("no step {expect} in {names:?}"));
@@ -274,9 +338,17 @@ fn check_step(case: &Value, step: &Value, last: &mut (String, Value)) -> Vec<Str
         }
     }
     for (on, expect) in step["config_by_platform"].as_object().into_iter().flatten() {
-        let output = lowered.outputs.iter().find(|o| o.platform.as_ref().is_some_and(|p| p.to_string() == *on));
+        let output = lowered
+            .outputs
+            .iter()
+            .find(|o| o.platform.as_ref().is_some_and(|p| p.to_string() == *on));
         let got: Value = output.map_or(Value::Null, |o| serde_json::from_slice(&o.config).unwrap());
-        for (path, expect) in expect.as_object().unwrap().iter().filter(|(path, _)| *path != "layers") {
+        for (path, expect) in expect
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(path, _)| *path != "layers")
+        {
             if !matches(follow(&got, path), expect) {
                 wrong.push(format!("{on}: {path} is {}", follow(&got, path)));
             }

@@ -6,17 +6,28 @@ use kiln_sdk::graph::Op;
 use support::Build;
 use support::shared;
 
+/// Identifier and attributes.
+type Git = (String, Vec<(String, String)>);
+
 /// Returns identifier and attributes of the git source that ADD makes, or the error.
-fn add(url: &str) -> Result<Option<(String, Vec<(String, String)>)>, String> {
+fn add(url: &str) -> Result<Option<Git>, String> {
     let (lowered, _) = Build::new(&format!("FROM scratch\nADD [{url:?}, \"/x\"]\n")).lower();
     let lowered = lowered.map_err(|failure| support::messages(&failure))?;
-    Ok(lowered.definition.vertices.iter().find_map(|vertex| match &vertex.op {
-        Op::Source(source) if source.identifier.starts_with("git://") => {
-            let attrs = source.attrs.iter().map(|a| (a.key.clone(), a.value.clone())).collect();
-            Some((source.identifier.clone(), attrs))
-        }
-        _ => None,
-    }))
+    Ok(lowered
+        .definition
+        .vertices
+        .iter()
+        .find_map(|vertex| match &vertex.op {
+            Op::Source(source) if source.identifier.starts_with("git://") => {
+                let attrs = source
+                    .attrs
+                    .iter()
+                    .map(|a| (a.key.clone(), a.value.clone()))
+                    .collect();
+                Some((source.identifier.clone(), attrs))
+            }
+            _ => None,
+        }))
 }
 
 #[test]
@@ -28,7 +39,10 @@ fn urls_are_read_as_buildkit_reads_them() {
         match (add(url), row["err"].as_str()) {
             (Err(error), Some(expect)) => assert!(error.contains(expect), "{url}: {error}"),
             (Ok(None), None) => {
-                assert!(expected.is_null() || expected["IndistinguishableFromLocal"] == true, "{url} is not git");
+                assert!(
+                    expected.is_null() || expected["IndistinguishableFromLocal"] == true,
+                    "{url} is not git"
+                );
             }
             (Ok(Some((id, attrs))), None) => {
                 let get = |key: &str| attrs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
@@ -37,7 +51,11 @@ fn urls_are_read_as_buildkit_reads_them() {
                 let reference = expected["Ref"].as_str().unwrap_or_default();
                 let subdir = expected["SubDir"].as_str().unwrap_or_default();
                 let fragment = id.split_once('#').map_or("", |(_, f)| f);
-                let expect = if subdir.is_empty() { reference.to_owned() } else { format!("{reference}:{subdir}") };
+                let expect = if subdir.is_empty() {
+                    reference.to_owned()
+                } else {
+                    format!("{reference}:{subdir}")
+                };
                 assert_eq!(fragment, expect, "{url}");
                 assert_eq!(get("git.checksum"), expected["Checksum"].as_str(), "{url}");
                 let by_commit = expected["FetchByCommit"] == true;

@@ -1,5 +1,7 @@
 //! Large Dockerfiles take time in proportion to their size, and the host is asked no more than needed.
 
+#![expect(clippy::unwrap_used, reason = "a test without its data fails")]
+
 mod support;
 
 use std::fmt::Write;
@@ -9,7 +11,11 @@ use support::Build;
 fn stages(count: usize) -> String {
     let mut text = String::from("ARG BASE=busybox\n");
     for at in 0..count {
-        writeln!(text, "FROM ${{BASE}} AS s{at}\nARG V{at}=x\nENV E{at}=$V{at} PATH=/a:$PATH\nWORKDIR /w{at}").unwrap();
+        writeln!(
+            text,
+            "FROM ${{BASE}} AS s{at}\nARG V{at}=x\nENV E{at}=$V{at} PATH=/a:$PATH\nWORKDIR /w{at}"
+        )
+        .unwrap();
         writeln!(text, "COPY a{at} b ./").unwrap();
         writeln!(text, "RUN --mount=type=cache,target=/c make $V{at}").unwrap();
         match at {
@@ -25,7 +31,11 @@ fn stages(count: usize) -> String {
 fn each_image_is_asked_for_once() {
     let (lowered, host) = Build::new(&stages(50)).lower();
     assert!(lowered.is_ok());
-    let images: Vec<String> = host.questions().into_iter().filter(|q| q.starts_with("resolve-image")).collect();
+    let images: Vec<String> = host
+        .questions()
+        .into_iter()
+        .filter(|q| q.starts_with("resolve-image"))
+        .collect();
     assert_eq!(images.len(), 2, "{images:?}");
 }
 
@@ -52,7 +62,16 @@ fn long_chains_of_stages_lower() {
     Build::new(&text).ok();
     let mut text = String::new();
     for at in 0..3000 {
-        writeln!(text, "FROM scratch AS s{at}\nCOPY --from={} /x /x", if at == 0 { "alpine".to_owned() } else { format!("s{}", at - 1) }).unwrap();
+        writeln!(
+            text,
+            "FROM scratch AS s{at}\nCOPY --from={} /x /x",
+            if at == 0 {
+                "alpine".to_owned()
+            } else {
+                format!("s{}", at - 1)
+            }
+        )
+        .unwrap();
     }
     Build::new(&text).ok();
 }

@@ -1,5 +1,7 @@
 //! The lint rules on BuildKit's cases: exactly the warnings that it gives.
 
+#![expect(clippy::unwrap_used, reason = "a test without its data fails")]
+
 mod support;
 
 use kiln_sdk::types::Diagnostic;
@@ -36,8 +38,10 @@ fn found(diagnostics: &[Diagnostic]) -> Vec<Warning> {
 }
 
 fn build(case: &Value) -> Build {
-    let mut build = Build::new(case["dockerfile"].as_str().unwrap())
-        .image("docker.io/library/busybox:stable-musl", &support::base_config("amd64"));
+    let mut build = Build::new(case["dockerfile"].as_str().unwrap()).image(
+        "docker.io/library/busybox:stable-musl",
+        &support::base_config("amd64"),
+    );
     match case["build_args"].as_object() {
         Some(args) => {
             for (key, value) in args {
@@ -74,7 +78,12 @@ fn builds_warn_as_buildkit_does() {
         }
     }
     let count = failed.len();
-    assert!(failed.is_empty(), "{count} of {} fail\n{}", cases.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{count} of {} fail\n{}",
+        cases.len(),
+        failed.join("\n")
+    );
 }
 
 #[test]
@@ -83,7 +92,9 @@ fn checks_find_what_buildkit_finds() {
     let mut failed = Vec::new();
     for case in all["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
-        let answer = build(case).ask("frontend.lint").unwrap_or_else(|f| panic!("{name}: {}", messages(&f)));
+        let answer = build(case)
+            .ask("frontend.lint")
+            .unwrap_or_else(|f| panic!("{name}: {}", messages(&f)));
         let json: Value = serde_json::from_slice(&answer.metadata[0].1).unwrap();
         let one = |w: &Value| {
             (
@@ -94,7 +105,11 @@ fn checks_find_what_buildkit_finds() {
         };
         let mut got: Vec<Warning> = json["warnings"].as_array().unwrap().iter().map(one).collect();
         got.sort();
-        let list = if case["check_warnings"].is_array() { &case["check_warnings"] } else { &case["build_warnings"] };
+        let list = if case["check_warnings"].is_array() {
+            &case["check_warnings"]
+        } else {
+            &case["build_warnings"]
+        };
         let mut expect = expected(list);
         if name.starts_with("testLegacyKeyValueFormat") {
             // Lines are not compared there.

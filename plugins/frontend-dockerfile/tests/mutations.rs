@@ -1,5 +1,7 @@
 //! Random Dockerfiles: lowering ends in a graph or an error, never in a panic, and a graph uses only earlier vertices.
 
+#![expect(clippy::unwrap_used, reason = "a test without its data fails")]
+
 mod support;
 
 use kiln_sdk::frontend::Lowered;
@@ -37,7 +39,13 @@ fn lines() -> Vec<String> {
     for case in builds["cases"].as_array().unwrap() {
         for file in case["steps"][0]["context"].as_array().into_iter().flatten() {
             if file["path"] == "Dockerfile" {
-                out.extend(file["content"].as_str().unwrap_or_default().lines().map(str::to_owned));
+                out.extend(
+                    file["content"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .lines()
+                        .map(str::to_owned),
+                );
             }
         }
     }
@@ -66,7 +74,9 @@ fn dockerfile(random: &mut Random, lines: &[String]) -> String {
         for _ in 0..random.below(3) {
             let chars: Vec<char> = line.chars().collect();
             let at = random.below(chars.len() + 1);
-            let tokens = ["$", "{", "\"", "'", "\\", "=", ",", ":", "--", "<<E", "é", " ", "/", "..", "[", "\u{0}", "9"];
+            let tokens = [
+                "$", "{", "\"", "'", "\\", "=", ",", ":", "--", "<<E", "é", " ", "/", "..", "[", "\u{0}", "9",
+            ];
             let token = tokens[random.below(tokens.len())];
             let skip = random.below(2);
             line = chars[..at].iter().collect::<String>()
@@ -87,7 +97,10 @@ fn check(lowered: &Lowered) {
         match &vertex.op {
             Op::Source(_) => {}
             Op::Exec(exec) => {
-                exec.mounts.iter().filter_map(|m| m.input.as_ref()).for_each(earlier);
+                exec.mounts
+                    .iter()
+                    .filter_map(|m| m.input.as_ref())
+                    .for_each(earlier);
                 assert_eq!(exec.mounts.iter().filter(|m| m.dest == "/").count(), 1);
             }
             Op::Merge(inputs) => inputs.iter().for_each(earlier),
@@ -111,7 +124,11 @@ fn check(lowered: &Lowered) {
         assert!(!vertex.name.is_empty(), "vertex {at} has no name");
     }
     for output in &lowered.outputs {
-        assert!(output.result.is_none_or(|result| (result.vertex as usize) < vertices.len()));
+        assert!(
+            output
+                .result
+                .is_none_or(|result| (result.vertex as usize) < vertices.len())
+        );
         let _: serde_json::Value = serde_json::from_slice(&output.config).unwrap();
     }
 }
@@ -123,7 +140,10 @@ fn random_dockerfiles_never_panic() {
     for seed in 1..3000u64 {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let text = dockerfile(&mut random, &lines);
-        let mut build = Build::new(&text).image("docker.io/library/x:latest", "{\"config\":{\"OnBuild\":[\"COPY --from=a x y\", \"RUN <<E\\nx\\nE\\n\"]}}");
+        let mut build = Build::new(&text).image(
+            "docker.io/library/x:latest",
+            "{\"config\":{\"OnBuild\":[\"COPY --from=a x y\", \"RUN <<E\\nx\\nE\\n\"]}}",
+        );
         if random.below(3) == 0 {
             build = build.platforms(&["linux/amd64", "linux/arm64"]).arg("X", "/x");
         }

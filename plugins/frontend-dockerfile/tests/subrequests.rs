@@ -28,8 +28,10 @@ fn contains(got: &Value, expect: &Value) -> bool {
 fn answers_are_buildkits() {
     for case in shared("lint/subrequest_cases.json").as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
-        let mut build = Build::new(case["dockerfile"].as_str().unwrap())
-            .image("docker.io/library/alpineabcbox2:latest", &support::base_config("amd64"));
+        let mut build = Build::new(case["dockerfile"].as_str().unwrap()).image(
+            "docker.io/library/alpineabcbox2:latest",
+            &support::base_config("amd64"),
+        );
         if let Some(target) = case["target"].as_str() {
             build = build.target(target);
         }
@@ -44,7 +46,10 @@ fn answers_are_buildkits() {
         if let Some(requests) = expect["requests_include"].as_array() {
             for request in requests {
                 let found = json.as_array().unwrap().iter().find(|r| r["name"] == *request);
-                assert!(found.is_some_and(|r| r["type"] == "rpc" && r["version"] != ""), "{name}: {request}");
+                assert!(
+                    found.is_some_and(|r| r["type"] == "rpc" && r["version"] != ""),
+                    "{name}: {request}"
+                );
             }
             continue;
         }
@@ -54,20 +59,31 @@ fn answers_are_buildkits() {
 
 #[test]
 fn unknown_questions_are_refused() {
-    let failure = Build::new("FROM scratch\n").ask("frontend.frobnicate").unwrap_err();
+    let failure = Build::new("FROM scratch\n")
+        .ask("frontend.frobnicate")
+        .unwrap_err();
     assert!(messages(&failure).contains("unsupported request frontend.frobnicate"));
 }
 
 #[test]
 fn the_check_prints_the_lines() {
-    let answer = Build::new("FROM scratch\nENV a b\n").ask("frontend.lint").unwrap();
+    let answer = Build::new("FROM scratch\nENV a b\n")
+        .ask("frontend.lint")
+        .unwrap();
     let get = |key: &str| {
-        let found = answer.metadata.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
+        let found = answer
+            .metadata
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v.clone());
         String::from_utf8(found.unwrap()).unwrap()
     };
     assert_eq!(get("result.statuscode"), "1");
     let text = get("result.txt");
-    assert!(text.starts_with("\nWARNING: LegacyKeyValueFormat - https://docs.docker.com/"), "{text}");
+    assert!(
+        text.starts_with("\nWARNING: LegacyKeyValueFormat - https://docs.docker.com/"),
+        "{text}"
+    );
     assert!(text.contains("Dockerfile:2\n--------------------\n"), "{text}");
     assert!(text.contains("   2 | >>> ENV a b\n"), "{text}");
 }

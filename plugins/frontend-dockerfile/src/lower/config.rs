@@ -3,7 +3,7 @@
 use super::Lowerer;
 use super::dispatch::expand_word;
 use super::dispatch::stays_out;
-use super::names::Number;
+use super::names::StepText;
 use super::names::shown;
 use super::session::owner;
 use super::stage::Step;
@@ -318,7 +318,7 @@ impl Lowerer<'_> {
         let user = self.stages[at].image.config.user.clone();
         let env = self.stages[at].state.env.clone();
         let text = shown(command.code(), &self.lex, &|key| env.get(key).map(str::to_owned));
-        let name = self.step_name(at, &text, &env, Number::Next, step.on_build);
+        let name = self.step_name(at, &StepText::new(text, step.on_build), &env);
         let mut meta = self.step_meta(at, name, command.span());
         meta.ignore_cache = false;
         let mkdir = Mkdir {

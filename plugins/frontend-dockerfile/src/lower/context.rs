@@ -387,7 +387,10 @@ fn file_op(copy: crate::api::graph::Copy) -> Op {
 
 /// What a vertex is that people did not write.
 fn internal(name: &str) -> Meta {
-    Meta { name: format!("[internal] {name}"), ..Meta::default() }
+    Meta {
+        name: format!("[internal] {name}"),
+        ..Meta::default()
+    }
 }
 
 /// Tells whether bytes are the start of an archive that is unpacked.

@@ -2,7 +2,7 @@
 
 use super::Lowerer;
 use super::context::plain_copy;
-use super::names::Number;
+use super::names::StepText;
 use super::names::shown;
 use super::session::owner;
 use super::stage::Step;
@@ -142,10 +142,13 @@ impl<'c> CopyJob<'c> {
 }
 
 /// What all copies of an instruction share.
-struct Shape {
-    dest: String,
-    chmod: Option<Chmod>,
-    name: String,
+struct Site<'s> {
+    job: &'s CopyJob<'s>,
+    step: &'s Step,
+    command: &'s Command,
+    os: &'s str,
+    dest: &'s str,
+    name: &'s str,
 }
 
 fn is_http(source: &str) -> bool {
@@ -156,7 +159,7 @@ impl Lowerer<'_> {
     pub(super) fn copy(
         &mut self,
         at: usize,
-        job: CopyJob<'_>,
+        job: &CopyJob<'_>,
         step: &Step,
         command: &Command,
     ) -> Outcome<()> {
@@ -177,11 +180,18 @@ impl Lowerer<'_> {
         job.check_checksum()?;
         let env = self.stages[at].state.env.clone();
         let text = shown(command.code(), &self.lex, &|key| env.get(key).map(str::to_owned));
-        let name = self.step_name(at, &text, &env, Number::Next, step.on_build);
-        let shape = Shape { dest, chmod, name };
+        let name = self.step_name(at, &StepText::new(text.clone(), step.on_build), &env);
+        let site = Site {
+            job,
+            step,
+            command,
+            os: &os,
+            dest: &dest,
+            name: &name,
+        };
         let mut copies = Vec::new();
         for source in &job.sources.paths {
-            copies.push(self.one_copy(at, &job, source, &shape, (step, command))?);
+            copies.push(self.one_copy(&site, source)?);
         }
         for content in &job.sources.contents {
             let path = paths::drop_drive(&content.path, &os)?;
@@ -189,7 +199,7 @@ impl Lowerer<'_> {
             copies.push(plain_copy(
                 FileInput::Vertex(input),
                 &paths::join("/", &path),
-                &shape.dest,
+                &dest,
             ));
         }
         for copy in &mut copies {
@@ -197,15 +207,16 @@ impl Lowerer<'_> {
             copy.timestamp = self.epoch;
             copy.exclude_patterns = job.exclude.to_vec();
             copy.owner = (!job.chown.is_empty()).then(|| owner(job.chown));
-            match &shape.chmod {
+            match &chmod {
                 None => {}
                 Some(Chmod::Octal(bits)) => copy.mode = Some(*bits),
                 Some(Chmod::Symbolic(text)) => copy.mode_str.clone_from(text),
             }
         }
-        let meta = self.step_meta(at, shape.name, command.span());
+        let meta = self.step_meta(at, name, command.span());
         if job.link && job.chmod.is_empty() {
-            let link = self.step_name(at, &format!("LINK {text}"), &env, Number::Same, step.on_build);
+            let link = StepText::same(format!("LINK {text}"), step.on_build);
+            let link = self.step_name(at, &link, &env);
             self.link(at, copies, meta, link);
         } else {
             self.stages[at].state.out = Some(self.file(copies, self.stages[at].state.out, meta));
@@ -216,7 +227,13 @@ impl Lowerer<'_> {
 
     /// Copies onto nothing and stacks the result on the stage: the layer does not depend on what is below.
     fn link(&mut self, at: usize, copies: Vec<Copy>, meta: Meta, link: String) {
-        let group = Some(format!("link-{at}-{}", self.stages[at].step));
+        let stage = &self.stages[at];
+        let on = stage
+            .platform
+            .as_ref()
+            .map(crate::platform::format)
+            .unwrap_or_default();
+        let group = Some(format!("link {on} {at} {}", stage.step));
         let shown = Meta {
             name: link,
             group: group.clone(),
@@ -250,14 +267,8 @@ impl Lowerer<'_> {
         self.graph.add(Op::File(actions), meta)
     }
 
-    fn one_copy(
-        &mut self,
-        at: usize,
-        job: &CopyJob<'_>,
-        source: &str,
-        shape: &Shape,
-        (step, command): (&Step, &Command),
-    ) -> Outcome<Copy> {
+    fn one_copy(&mut self, site: &Site<'_>, source: &str) -> Outcome<Copy> {
+        let job = site.job;
         match giturl::parse(source, job.known()) {
             GitUrl::Bad(message) => return Err(Fault::new(message)),
             GitUrl::Yes(git) if !git.like_local => {
@@ -265,9 +276,9 @@ impl Lowerer<'_> {
                     return Err(Fault::new("source can't be a git ref for COPY"));
                 }
                 let git = wanted(*git, job)?;
-                let spans = vec![self.session.span(command.span())];
-                let input = self.git_source(&git, &shape.name, spans);
-                return Ok(plain_copy(FileInput::Vertex(input), "/", &shape.dest));
+                let spans = vec![self.session.span(site.command.span())];
+                let input = self.git_source(&git, site.name, spans);
+                return Ok(plain_copy(FileInput::Vertex(input), "/", site.dest));
             }
             GitUrl::Yes(_) | GitUrl::No => {}
         }
@@ -275,40 +286,33 @@ impl Lowerer<'_> {
             if job.kind == Kind::Copy {
                 return Err(Fault::new("source can't be a URL for COPY"));
             }
-            return self.http_copy(job, source, shape, command);
+            return self.http_copy(site, source);
         }
-        self.tree_copy(at, job, source, shape, (step, command))
+        self.tree_copy(site, source)
     }
 
-    fn http_copy(&mut self, job: &CopyJob<'_>, url: &str, shape: &Shape, command: &Command) -> Outcome<Copy> {
+    fn http_copy(&mut self, site: &Site<'_>, url: &str) -> Outcome<Copy> {
         let file = http_filename(url);
         let mut attrs = vec![("http.filename", file.clone())];
-        if !job.checksum.is_empty() {
-            check_digest(job.checksum)?;
-            attrs.push(("http.checksum", job.checksum.to_owned()));
+        if !site.job.checksum.is_empty() {
+            check_digest(site.job.checksum)?;
+            attrs.push(("http.checksum", site.job.checksum.to_owned()));
         }
         let meta = Meta {
-            name: shape.name.clone(),
-            spans: vec![self.session.span(command.span())],
+            name: site.name.to_owned(),
+            spans: vec![self.session.span(site.command.span())],
             ..Meta::default()
         };
         let input = self.graph.source(url.to_owned(), &attrs, meta);
-        let mut copy = plain_copy(FileInput::Vertex(input), &paths::join("/", &file), &shape.dest);
-        copy.attempt_unpack = job.unpack.unwrap_or(false);
+        let mut copy = plain_copy(FileInput::Vertex(input), &paths::join("/", &file), site.dest);
+        copy.attempt_unpack = site.job.unpack.unwrap_or(false);
         Ok(copy)
     }
 
     /// Copies from the context, a stage or an image.
-    fn tree_copy(
-        &mut self,
-        at: usize,
-        job: &CopyJob<'_>,
-        source: &str,
-        shape: &Shape,
-        (step, command): (&Step, &Command),
-    ) -> Outcome<Copy> {
-        let os = self.stages[at].os().to_owned();
-        let absolute = |path: &str| paths::normalize("/", path, &os, Slash::Drop);
+    fn tree_copy(&mut self, site: &Site<'_>, source: &str) -> Outcome<Copy> {
+        let job = site.job;
+        let absolute = |path: &str| paths::normalize("/", path, site.os, Slash::Drop);
         let (mut path, mut include, mut required) = (source, Vec::new(), Vec::new());
         if job.parents {
             let (parent, pattern) = source.split_once("/./").unwrap_or(("/", source));
@@ -319,8 +323,8 @@ impl Lowerer<'_> {
             }
             path = parent;
         }
-        let from = self.tree(at, step, source, job, command)?;
-        let mut copy = plain_copy(from, &absolute(path)?, &shape.dest);
+        let from = self.tree(site, source)?;
+        let mut copy = plain_copy(from, &absolute(path)?, site.dest);
         copy.follow_symlink = true;
         copy.dir_copy_contents = true;
         copy.allow_wildcard = true;
@@ -332,16 +336,9 @@ impl Lowerer<'_> {
     }
 
     /// Returns the tree that is copied from, and notes that the path is read of it.
-    fn tree(
-        &mut self,
-        _at: usize,
-        step: &Step,
-        path: &str,
-        job: &CopyJob<'_>,
-        command: &Command,
-    ) -> Outcome<FileInput> {
-        let Some(source) = step.sources.first().copied().flatten() else {
-            self.check_ignored(path, job, command)?;
+    fn tree(&mut self, site: &Site<'_>, path: &str) -> Outcome<FileInput> {
+        let Some(source) = site.step.sources.first().copied().flatten() else {
+            self.check_ignored(path, site.job, site.command)?;
             return Ok(FileInput::Vertex(self.main_context(&[path])?));
         };
         let stage = &self.stages[source];

@@ -2,6 +2,7 @@
 
 use super::Lowerer;
 use super::copy::CopyJob;
+use super::stage::Progress;
 use super::stage::Step;
 use crate::env::Env;
 use crate::fault::Fault;
@@ -49,12 +50,12 @@ impl Lowerer<'_> {
             Instruction::Shell(words) => self.shell(at, words),
             Instruction::Workdir(path) => return self.workdir(at, path, step, &command),
             Instruction::Run(run) => return self.run_step(at, run, step, &command),
-            Instruction::Add(add) => return self.copy(at, CopyJob::of_add(add), step, &command),
+            Instruction::Add(add) => return self.copy(at, &CopyJob::of_add(add), step, &command),
             Instruction::Copy(copy) => {
                 if let Some(source) = step.sources.first().copied().flatten() {
                     self.check_defined(at, source, copy.from.as_deref().unwrap_or_default())?;
                 }
-                return self.copy(at, CopyJob::of_copy(copy), step, &command);
+                return self.copy(at, &CopyJob::of_copy(copy), step, &command);
             }
         }
         Ok(())
@@ -62,7 +63,7 @@ impl Lowerer<'_> {
 
     /// Fails where a stage is copied from that comes later.
     fn check_defined(&self, at: usize, source: usize, from: &str) -> Outcome<()> {
-        if self.stages[source].dispatched && source != at {
+        if self.stages[source].progress == Progress::Done && source != at {
             return Ok(());
         }
         let (from, current) = (go::quote(from), go::quote(&self.stages[at].shown));

@@ -33,10 +33,15 @@ impl Lowerer<'_> {
         }) else {
             return Ok(());
         };
-        let declared = self.file.parsed.meta_args.iter().find(|command| match &command.instruction {
-            Instruction::Arg(arg) => arg.args.iter().any(|pair| pair.key == NAME),
-            _ => false,
-        });
+        let declared = self
+            .file
+            .parsed
+            .meta_args
+            .iter()
+            .find(|command| match &command.instruction {
+                Instruction::Arg(arg) => arg.args.iter().any(|pair| pair.key == NAME),
+                _ => false,
+            });
         self.epoch = self.resolve_epoch(&value).map_err(|fault| match declared {
             Some(command) if !self.args.contains_key(NAME) => fault.at(command.span()),
             _ => fault,
@@ -77,7 +82,7 @@ impl Lowerer<'_> {
                 .map(|a| a.value.as_str())
         };
         let times = [get("git.commit-time"), get("http.last-modified")];
-        let time = times.into_iter().flatten().find_map(|text| seconds(text));
+        let time = times.into_iter().flatten().find_map(seconds);
         match time {
             Some(time) => Ok(Some(time)),
             None if source.identifier.starts_with("git://") => {

@@ -39,6 +39,7 @@ use kiln_dockerfile_syntax::instructions::Dockerfile;
 use kiln_dockerfile_syntax::shell::Lex;
 use kiln_dockerfile_syntax::span::Span;
 use stage::Paths;
+use stage::Progress;
 use stage::Stage;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -169,9 +170,9 @@ impl<'a> Lowerer<'a> {
     }
 
     fn dispatch_stages(&mut self, reachable: &[bool]) -> Outcome<()> {
-        for at in 0..self.stages.len() {
-            let wanted = self.scope == Scope::All || reachable[at];
-            if !wanted || self.stages[at].dispatched {
+        for (at, needed) in reachable.iter().enumerate() {
+            let wanted = self.scope == Scope::All || *needed;
+            if !wanted || self.stages[at].progress == Progress::Done {
                 continue;
             }
             self.dispatch_stage(at)?;
@@ -183,7 +184,7 @@ impl<'a> Lowerer<'a> {
         self.inherit(at);
         let default = self.target.clone();
         let stage = &mut self.stages[at];
-        stage.dispatched = true;
+        stage.progress = Progress::Done;
         let os = stage.platform.get_or_insert(default).os.clone();
         let has_path = stage
             .image

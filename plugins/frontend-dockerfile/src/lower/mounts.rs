@@ -2,6 +2,7 @@
 
 use super::Lowerer;
 use super::run::mount;
+use super::stage::Progress;
 use super::stage::Step;
 use crate::api::Input;
 use crate::api::Op;
@@ -118,7 +119,7 @@ impl Lowerer<'_> {
             };
         };
         let stage = &self.stages[source];
-        if !stage.dispatched {
+        if stage.progress != Progress::Done {
             let from = go::quote(flag.from.as_deref().unwrap_or_default());
             let target = go::quote(flag.target.as_deref().unwrap_or_default());
             return Err(Fault::new(format!(

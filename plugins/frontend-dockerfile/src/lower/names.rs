@@ -7,31 +7,43 @@ use crate::env::Env;
 use crate::platform;
 use kiln_dockerfile_syntax::shell::Lex;
 
-/// Whether the next number is taken or the last one is used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Number {
-    /// The step is a new one.
-    Next,
-    /// The step belongs to the one before.
-    Same,
+/// The text of a step and how it is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StepText {
+    text: String,
+    counted: bool,
+    on_build: bool,
+}
+
+impl StepText {
+    /// A step with a number of its own.
+    pub(super) fn new(text: String, on_build: bool) -> Self {
+        Self {
+            text,
+            counted: true,
+            on_build,
+        }
+    }
+
+    /// A step that belongs to the one before.
+    pub(super) fn same(text: String, on_build: bool) -> Self {
+        Self {
+            text,
+            counted: false,
+            on_build,
+        }
+    }
 }
 
 impl Lowerer<'_> {
     /// Puts stage and number in front of a step's text.
-    pub(super) fn step_name(
-        &mut self,
-        at: usize,
-        text: &str,
-        env: &Env,
-        number: Number,
-        on_build: bool,
-    ) -> String {
+    pub(super) fn step_name(&mut self, at: usize, step: &StepText, env: &Env) -> String {
         let multi = self.options().multi_platform;
         let stage = &mut self.stages[at];
         if stage.steps_total == 0 {
-            return text.to_owned();
+            return step.text.clone();
         }
-        if number == Number::Next {
+        if step.counted {
             stage.step += 1;
         }
         let mut out = "[".to_owned();
@@ -46,10 +58,10 @@ impl Lowerer<'_> {
         }
         let total = stage.steps_total.to_string();
         out.push_str(&format!("{:>width$}/{total}] ", stage.step, width = total.len()));
-        if on_build {
+        if step.on_build {
             out.push_str("ONBUILD ");
         }
-        out.push_str(text);
+        out.push_str(&step.text);
         out
     }
 }

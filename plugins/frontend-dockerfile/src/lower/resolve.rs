@@ -1,8 +1,10 @@
 //! Base images: what FROM, COPY --from and mounts name that is no stage.
 
 use super::Lowerer;
-use super::names::Number;
+use super::names::StepText;
+use super::stage::Kind;
 use super::stage::NamedContext;
+use super::stage::Progress;
 use super::stage::State;
 use crate::api::Platform;
 use crate::api::ResolvedImage;
@@ -24,17 +26,23 @@ impl Lowerer<'_> {
     /// Looks up what a stage without base stage starts from; where nobody needs it only its name is checked.
     pub(super) fn resolve_base(&mut self, at: usize, wanted: bool) -> Outcome<()> {
         let stage = &mut self.stages[at];
-        stage.resolved = wanted;
-        let unregistered = stage.unregistered;
+        if wanted {
+            stage.progress = Progress::Resolved;
+        }
+        let only_read = stage.kind == Kind::Image;
         if stage.base_name == SCRATCH && stage.context.is_none() {
             stage.platform = Some(self.target.clone());
             stage.image = Image::scratch(&self.target);
-            stage.dispatched |= unregistered;
+            if only_read {
+                stage.progress = Progress::Done;
+            }
             return Ok(());
         }
         let span = stage.span;
         let done = self.resolve_named(at, wanted).map_err(|fault| fault.at(span));
-        self.stages[at].dispatched |= unregistered;
+        if only_read {
+            self.stages[at].progress = Progress::Done;
+        }
         done
     }
 
@@ -67,7 +75,7 @@ impl Lowerer<'_> {
     fn replace_stage(&mut self, at: usize, context: &NamedContext, platform: &Platform) -> Outcome<()> {
         let loaded = self.load_context(context, platform, self.stages[at].paths)?;
         let stage = &mut self.stages[at];
-        stage.dispatched = true;
+        stage.progress = Progress::Done;
         stage.platform.get_or_insert_with(|| platform.clone());
         stage.state = loaded.state;
         if let Some((mut image, _)) = loaded.image {
@@ -130,7 +138,7 @@ impl Lowerer<'_> {
         image.created = None;
         let pinned = pin(reference, &answer).map_err(Fault::new)?;
         let empty = image.is_empty();
-        if !self.stages[at].unregistered {
+        if self.stages[at].kind == Kind::Stage {
             self.stages[at].base_image = Some(answer.config);
         }
         let actual = image.platform();
@@ -142,13 +150,8 @@ impl Lowerer<'_> {
             stage.state = State::default();
             return Ok(());
         }
-        let name = self.step_name(
-            at,
-            &format!("FROM {pinned}"),
-            &Env::default(),
-            Number::Next,
-            false,
-        );
+        let text = StepText::new(format!("FROM {pinned}"), false);
+        let name = self.step_name(at, &text, &Env::default());
         let meta = Meta {
             platform: Some(platform.clone()),
             name,

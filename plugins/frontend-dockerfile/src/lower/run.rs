@@ -1,7 +1,7 @@
 //! RUN.
 
 use super::Lowerer;
-use super::names::Number;
+use super::names::StepText;
 use super::names::shown;
 use super::stage::Step;
 use crate::api::Attr;
@@ -70,7 +70,7 @@ impl Lowerer<'_> {
         let env = self.stages[at].state.env.clone();
         let history = format!("RUN {} # buildkit", self.history_of_run(at, &args, &env));
         let text = self.text_of_run(command, &words.summary, &mounts.secret_env, &env);
-        let name = self.step_name(at, &text, &env, Number::Next, step.on_build);
+        let name = self.step_name(at, &StepText::new(text, step.on_build), &env);
         let exec = self.exec(at, run, args, mounts);
         let meta = self.step_meta(at, name, command.span());
         self.stages[at].state.out = Some(self.graph.add(Op::Exec(exec), meta));

@@ -34,6 +34,28 @@ pub(crate) struct Step {
     pub(crate) on_build: bool,
 }
 
+/// How far a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Progress {
+    /// Nothing was done.
+    #[default]
+    Waiting,
+    /// Its base was looked up.
+    Resolved,
+    /// Its steps are lowered, or it has none.
+    Done,
+}
+
+/// Whether the file has a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    /// It has.
+    #[default]
+    Stage,
+    /// It stands for an image that is only read.
+    Image,
+}
+
 /// A stage, or an image that COPY or a mount reads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stage {
@@ -65,14 +87,12 @@ pub(crate) struct Stage {
     pub(crate) args: Vec<(String, Option<String>)>,
     /// The set of paths that others read of its base: an index.
     pub(crate) paths: usize,
-    /// Its steps are done.
-    pub(crate) dispatched: bool,
-    /// Its base image was looked up.
-    pub(crate) resolved: bool,
+    /// How far it is.
+    pub(crate) progress: Progress,
     /// Triggers of the base were read.
     pub(crate) triggered: bool,
-    /// It is only an image that is read.
-    pub(crate) unregistered: bool,
+    /// Whether the file has it.
+    pub(crate) kind: Kind,
     /// Run its steps whatever the cache has.
     pub(crate) ignore_cache: bool,
     /// The name shown with steps.
@@ -122,7 +142,7 @@ impl Stage {
         Self {
             base_name: base_name.to_owned(),
             span,
-            unregistered: true,
+            kind: Kind::Image,
             ..Self::default()
         }
     }

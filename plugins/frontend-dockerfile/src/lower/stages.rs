@@ -3,6 +3,7 @@
 use super::Lowerer;
 use super::Scope;
 use super::stage::Paths;
+use super::stage::Progress;
 use super::stage::Stage;
 use super::stage::Step;
 use crate::fault::Fault;
@@ -35,7 +36,7 @@ impl Lowerer<'_> {
             let mut stage = Stage::new(source, name.text);
             if let Some(text) = source.platform.as_deref().filter(|p| !p.is_empty()) {
                 stage.platform = Some(
-                    self.from_platform(source, text, &mut used)
+                    self.read_platform(source, text, &mut used)
                         .map_err(|f| f.at(span))?,
                 );
             }
@@ -98,7 +99,7 @@ impl Lowerer<'_> {
     }
 
     /// Reads `--platform` of FROM.
-    fn from_platform(
+    fn read_platform(
         &mut self,
         source: &Source,
         text: &str,
@@ -278,10 +279,10 @@ impl Lowerer<'_> {
     pub(super) fn resolve_stages(&mut self, target: usize) -> Outcome<Vec<bool>> {
         loop {
             let reachable = self.reachable(target);
-            for at in 0..self.stages.len() {
-                let wanted = self.scope == Scope::All || reachable[at];
+            for (at, needed) in reachable.iter().enumerate() {
+                let wanted = self.scope == Scope::All || *needed;
                 let stage = &self.stages[at];
-                if stage.base.is_none() && !stage.dispatched && !stage.resolved {
+                if stage.base.is_none() && stage.progress == Progress::Waiting {
                     self.resolve_base(at, wanted)?;
                 }
             }
@@ -314,7 +315,7 @@ impl Lowerer<'_> {
     /// Puts the triggers of the base in front of a stage's steps; tells whether they bring new stages.
     fn take_triggers(&mut self, at: usize) -> Outcome<bool> {
         let stage = &mut self.stages[at];
-        if stage.dispatched || std::mem::replace(&mut stage.triggered, true) {
+        if stage.progress == Progress::Done || std::mem::replace(&mut stage.triggered, true) {
             return Ok(false);
         }
         let mut triggers = std::mem::take(&mut self.stages[at].image.config.on_build);

@@ -31,15 +31,24 @@ pub(crate) fn dump(lowered: &Lowered) -> String {
             Op::Diff(pair) => format!("diff {pair:?}"),
         };
         let op = op.replace("Input { vertex: ", "#").replace(", output: 0 }", "");
-        let on = vertex.platform.as_ref().filter(|p| p.to_string() != "linux/amd64");
+        let on = vertex
+            .platform
+            .as_ref()
+            .filter(|p| p.to_string() != "linux/amd64");
         let on = on.map_or_else(String::new, |p| format!(" on {p}"));
         let extra = if vertex.ignore_cache { " no-cache" } else { "" };
-        let group = vertex.group.as_ref().map_or_else(String::new, |g| format!(" group={g}"));
+        let group = vertex
+            .group
+            .as_ref()
+            .map_or_else(String::new, |g| format!(" group={g}"));
         out.push_str(&format!("{at}: {op}{on}{extra}{group} | {}\n", vertex.name));
     }
     out = out.replace(&format!("sha256:{}", "0".repeat(48)), "sha256:");
     for output in &lowered.outputs {
-        let on = output.platform.as_ref().map_or_else(String::new, ToString::to_string);
+        let on = output
+            .platform
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string);
         let result = output.result.map_or_else(|| "nothing".to_owned(), |i| input(&i));
         out.push_str(&format!("= {on} {result}\n"));
     }
@@ -47,7 +56,11 @@ pub(crate) fn dump(lowered: &Lowered) -> String {
 }
 
 fn input(input: &Input) -> String {
-    if input.output == 0 { format!("#{}", input.vertex) } else { format!("#{}.{}", input.vertex, input.output) }
+    if input.output == 0 {
+        format!("#{}", input.vertex)
+    } else {
+        format!("#{}.{}", input.vertex, input.output)
+    }
 }
 
 fn attrs(attrs: &[Attr]) -> String {
@@ -56,14 +69,25 @@ fn attrs(attrs: &[Attr]) -> String {
 
 fn exec(exec: &Exec) -> String {
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let env: Vec<&str> = exec.env.iter().map(|e| if e == path { "PATH" } else { e.as_str() }).collect();
+    let env: Vec<&str> = exec
+        .env
+        .iter()
+        .map(|e| if e == path { "PATH" } else { e.as_str() })
+        .collect();
     let mut out = format!("exec {:?} env={env:?}", exec.args);
     let mut more = |name: &str, value: String| {
         if !value.is_empty() {
             out.push_str(&format!(" {name}={value}"));
         }
     };
-    more("cwd", if exec.cwd == "/" { String::new() } else { exec.cwd.clone() });
+    more(
+        "cwd",
+        if exec.cwd == "/" {
+            String::new()
+        } else {
+            exec.cwd.clone()
+        },
+    );
     more("user", exec.user.clone());
     more("hostname", exec.hostname.clone());
     more("cgroup", exec.cgroup_parent.clone());
@@ -81,7 +105,10 @@ fn exec(exec: &Exec) -> String {
         more("security", format!("{:?}", exec.security));
     }
     for secret in &exec.secret_env {
-        more("secret-env", format!("{}:{}:{}", secret.id, secret.name, secret.optional));
+        more(
+            "secret-env",
+            format!("{}:{}:{}", secret.id, secret.name, secret.optional),
+        );
     }
     for mount in &exec.mounts {
         out.push_str(&self::mount(mount));
@@ -117,7 +144,9 @@ fn owner(owner: Option<&Owner>) -> String {
         Some(UserRef::Id(id)) => id.to_string(),
         Some(UserRef::Name(name)) => format!("'{name}'"),
     };
-    owner.map_or_else(String::new, |o| format!(" owner={}:{}", one(&o.user), one(&o.group)))
+    owner.map_or_else(String::new, |o| {
+        format!(" owner={}:{}", one(&o.user), one(&o.group))
+    })
 }
 
 fn action(action: &FileAction) -> String {
@@ -127,11 +156,23 @@ fn action(action: &FileAction) -> String {
         FileAct::Copy(copy) => self::copy(copy),
         FileAct::Mkfile(f) => {
             let data = String::from_utf8_lossy(&f.data).into_owned();
-            format!("mkfile {} {:o} {data:?}{}{}", f.path, f.mode, owner(f.owner.as_ref()), time(f.timestamp))
+            format!(
+                "mkfile {} {:o} {data:?}{}{}",
+                f.path,
+                f.mode,
+                owner(f.owner.as_ref()),
+                time(f.timestamp)
+            )
         }
         FileAct::Mkdir(d) => {
             let parents = if d.make_parents { " parents" } else { "" };
-            format!("mkdir {} {:o}{parents}{}{}", d.path, d.mode, owner(d.owner.as_ref()), time(d.timestamp))
+            format!(
+                "mkdir {} {:o}{parents}{}{}",
+                d.path,
+                d.mode,
+                owner(d.owner.as_ref()),
+                time(d.timestamp)
+            )
         }
         other => format!("{other:?}"),
     };
@@ -154,7 +195,11 @@ fn copy(copy: &Copy) -> String {
             (copy.allow_wildcard, "wildcard"),
             (copy.allow_empty_wildcard, "empty"),
         ];
-        let flags: Vec<&str> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+        let flags: Vec<&str> = flags
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| *name)
+            .collect();
         out.push_str(&format!(" only:{}", flags.join(",")));
     }
     if copy.attempt_unpack {
@@ -170,9 +215,11 @@ fn copy(copy: &Copy) -> String {
         out.push_str(&format!(" time={time}"));
     }
     out.push_str(&owner(copy.owner.as_ref()));
-    for (name, list) in
-        [("include", &copy.include_patterns), ("exclude", &copy.exclude_patterns), ("required", &copy.required_paths)]
-    {
+    for (name, list) in [
+        ("include", &copy.include_patterns),
+        ("exclude", &copy.exclude_patterns),
+        ("required", &copy.required_paths),
+    ] {
         if !list.is_empty() {
             out.push_str(&format!(" {name}={list:?}"));
         }

@@ -63,7 +63,11 @@ impl Build {
             let identifier = format!("docker-image://docker.io/library/{name}:latest");
             host = host.image(&identifier, &base_config("amd64"));
             for arch in ["arm64", "arm"] {
-                let on = platform(if arch == "arm" { "linux/arm/v7" } else { "linux/arm64" });
+                let on = platform(if arch == "arm" {
+                    "linux/arm/v7"
+                } else {
+                    "linux/arm64"
+                });
                 host = host.image_for(&identifier, &on, &base_config(arch));
             }
         }
@@ -148,7 +152,10 @@ impl Build {
 
 /// Returns the errors, each with its lines.
 pub(crate) fn messages(failure: &Failure) -> String {
-    let errors = failure.diagnostics.iter().filter(|d| d.severity == kiln_sdk::types::Severity::Error);
+    let errors = failure
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == kiln_sdk::types::Severity::Error);
     let lines: Vec<String> = errors
         .map(|error| match error.spans.first() {
             Some(span) => format!("{}:{}: {}", span.start.line, span.start.column, error.message),
@@ -170,7 +177,11 @@ pub(crate) fn shared(path: &str) -> Value {
         PathBuf::from,
     );
     let path = root.join("conformance").join(path);
-    let text = std::fs::read(&path)
-        .unwrap_or_else(|e| panic!("conformance data {} is missing ({e}); set KILN_SHARED", path.display()));
+    let text = std::fs::read(&path).unwrap_or_else(|e| {
+        panic!(
+            "conformance data {} is missing ({e}); set KILN_SHARED",
+            path.display()
+        )
+    });
     serde_json::from_slice(&text).expect("conformance data is JSON")
 }
