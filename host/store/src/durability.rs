@@ -165,3 +165,95 @@ fn settle_one(transaction: &Transaction<'_>, object: &Object) -> Result<(), Fail
         .execute(params![kind as i64, key])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Makes all that is in the store look as if the machine had been started again since.
+    fn restart(store: Store) -> Store {
+        let root = store.root().to_owned();
+        store
+            .write("test", |t| {
+                t.execute("UPDATE boot SET id = 'earlier'", [])?;
+                Ok(())
+            })
+            .unwrap();
+        drop(store);
+        Store::open(&root).unwrap()
+    }
+
+    fn fill(store: &Store) -> Digest {
+        let tree = store.new_tree().unwrap();
+        fs::write(tree.path().join("file"), "x").unwrap();
+        tree.commit("tree", 1).unwrap();
+        store.put_blob(b"content").unwrap()
+    }
+
+    fn boots(store: &Store) -> Vec<i64> {
+        store
+            .read("test", |c| {
+                let mut query = c.prepare("SELECT boot FROM object ORDER BY kind")?;
+                let rows = query.query_map([], |row| row.get(0))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_blob_is_hashed_once_after_a_restart_and_a_tree_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = fill(&store);
+        let store = restart(store);
+        assert_eq!(store.doubtful().len(), 2);
+        assert!(store.contains(&digest).unwrap());
+        assert_eq!(store.tree("tree").unwrap(), None);
+        assert!(store.doubtful().is_empty());
+        assert_eq!(boots(&store), [0]);
+    }
+
+    #[test]
+    fn what_a_power_failure_spoiled_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = fill(&store);
+        let path = store.blob_path(&digest);
+        let store = restart(store);
+        fs::write(&path, "").unwrap();
+        assert!(!store.contains(&digest).unwrap());
+        assert!(!path.exists());
+        assert_eq!(store.put_blob(b"content").unwrap(), digest);
+        assert!(store.contains(&digest).unwrap());
+    }
+
+    #[test]
+    fn settled_objects_are_not_doubted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        fill(&store);
+        store.settle().unwrap();
+        let store = restart(store);
+        assert!(store.doubtful().is_empty());
+        assert!(store.tree("tree").unwrap().is_some());
+    }
+
+    #[test]
+    fn rows_that_a_power_failure_took_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = fill(&store);
+        store
+            .write("test", |t| {
+                t.execute("DELETE FROM object", [])?;
+                Ok(())
+            })
+            .unwrap();
+        let mut stray = File::create(store.layout().blobs().join("stray")).unwrap();
+        stray.write_all(b"x").unwrap();
+        let store = restart(store);
+        assert_eq!(store.doubtful().len(), 2);
+        assert_eq!(store.read_blob(&digest, 100).unwrap(), b"content");
+    }
+}

@@ -393,3 +393,6 @@ fn shared_table(name: &str) -> Vec<serde_json::Value> {
         .unwrap_or_else(|| panic!("no table `{name}`"))
         .clone()
 }
+
+#[cfg(test)]
+mod tests;
