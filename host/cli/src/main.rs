@@ -1,0 +1,5 @@
+//! The `kiln` command.
+
+mod progress;
+
+fn main() {}
