@@ -131,7 +131,7 @@ fn cgroups(step: &Step) -> u64 {
     NO_SUID | NO_EXEC | NO_DEVICES | writable
 }
 
-fn content(target: &str, content: Vec<u8>) -> Mount {
+pub(crate) fn content(target: &str, content: Vec<u8>) -> Mount {
     let source = Source::File {
         content: Bytes(content),
         mode: 0o644,

@@ -46,7 +46,7 @@ fn outer(with_range: bool) -> bool {
     fs::create_dir(path("tmp")).expect("a directory");
     std::os::unix::fs::chown(path("tmp"), Some(USER), Some(USER)).expect("an owner");
     let script = format!(
-        "mount --bind $D/passwd /etc/passwd && mount --bind $D/ids /etc/subuid && mount --bind $D/ids /etc/subgid && \
+        "mknod $D/tun c 10 200 && chmod 666 $D/tun && mount --bind $D/tun /dev/net/tun && mount --bind $D/passwd /etc/passwd && mount --bind $D/ids /etc/subuid && mount --bind $D/ids /etc/subgid && \
          exec setpriv --reuid {USER} --regid {USER} --clear-groups --inh-caps=-all \
          env HOME=$D/tmp TMPDIR=$D/tmp $D/program {INNER}"
     );

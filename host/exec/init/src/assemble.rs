@@ -9,6 +9,7 @@ use crate::source;
 use crate::source::Scratch;
 use crate::stub::StubLog;
 use crate::syscalls;
+use kiln_exec_init::codec::Bytes;
 use kiln_exec_init::spec::Mount;
 use kiln_exec_init::spec::Net;
 use kiln_exec_init::spec::Runtime;
@@ -43,21 +44,15 @@ pub(crate) fn enter(spec: &Spec, log: &StubLog) -> Result<(), Failure> {
     syscalls::unshare_cgroup().map_err(Failure::new("create a cgroup namespace"))?;
     enter_network(&spec.network)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(Failure::new("set the host name"))?;
-    let scratch = Scratch::new()?;
+    let machine = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Failure::new("open the root directory"))?;
+    let scratch = Scratch::new(&machine)?;
     let root = attach_root(spec, &scratch)?;
     for mount in &spec.mounts {
         add(&root, mount, spec, (&scratch, log))?;
     }
     hide(&root, spec, &scratch)?;
-    place::open(
-        &root,
-        &spec.process.cwd,
-        Missing::Keep {
-            uid: spec.process.uid,
-            gid: spec.process.gid,
-        },
-    )
-    .map_err(|failure| Failure::text(format!("mkdir {}: {failure}", spec.process.cwd)))?;
+    make_working_directory(&root, spec)?;
     if spec.root_readonly {
         protect(&root, log)?;
     }
@@ -275,37 +270,35 @@ fn detach_machine(root: &OwnedFd) -> Result<(), Errno> {
     Err(Errno::BUSY)
 }
 
-/// Mounts the root and what else the runtime cannot mount itself, on paths of the machine.
+/// Mounts the root at its place in the bundle, and everything else inside it, as the runtime would. Nothing lies on the
+/// machine's root here: a runtime takes one layer away when it pivots, not two.
 fn prepare_for_runtime(spec: &Spec, runtime: &Runtime, log: &StubLog) -> Result<(), Failure> {
     for path in &runtime.hide {
         let _ = rustix::mount::unmount(path.as_str(), UnmountFlags::DETACH);
     }
-    let place = |path: &OsStr| {
+    let place = |path: &Bytes| {
+        let path = OsStr::from_bytes(&path.0);
         rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(Failure::new(format!("open mount point `{}`", path.display())))
     };
-    let rootfs = place(OsStr::from_bytes(&runtime.rootfs.0))?;
-    let places = spec
-        .mounts
-        .iter()
-        .map(|m| place(OsStr::new(&m.target)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let scratch = Scratch::new()?;
-    for (mount, place) in spec.mounts.iter().zip(places) {
-        let opened = source::open(&mount.source, mount.attributes, &scratch)?;
-        source::attach(&opened, &place).map_err(Failure::new(format!("mount on `{}`", mount.target)))?;
-    }
-    let root = source::open(&spec.root, 0, &scratch)?;
+    let scratch = Scratch::new(&place(&runtime.scratch)?)?;
+    let rootfs = place(&runtime.rootfs)?;
+    let attributes = if spec.devices { 0 } else { syscalls::ATTR_NODEV };
+    let root = source::open(&spec.root, attributes, &scratch)?;
     source::attach(&root, &rootfs).map_err(Failure::new("mount the root file system"))?;
     for stub in &runtime.stubs {
-        place::open(
-            &root,
-            &stub.target,
-            Missing::Stub {
-                log,
-                directory: stub.directory,
-            },
-        )?;
+        place::open(&root, &stub.target, Missing::Stub { log, directory: stub.directory })?;
     }
-    Ok(())
+    for mount in &spec.mounts {
+        add(&root, mount, spec, (&scratch, log))?;
+    }
+    make_working_directory(&root, spec)
+}
+
+/// As BuildKit does, and as the step's user.
+fn make_working_directory(root: &OwnedFd, spec: &Spec) -> Result<(), Failure> {
+    let process = &spec.process;
+    place::open(root, &process.cwd, Missing::Keep { uid: process.uid, gid: process.gid })
+        .map(drop)
+        .map_err(|failure| Failure::text(format!("mkdir {}: {failure}", process.cwd)))
 }

@@ -16,10 +16,15 @@ use rustix::process::Signal;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Highest capability number that any kernel has so far, with room.
 const LAST_CAPABILITY: u32 = 63;
+
+/// How much of `/etc/passwd` is looked at.
+const PASSWD_LIMIT: u64 = 1 << 20;
 
 /// Becomes the step's program, or the OCI runtime that starts it.
 pub(crate) fn become_step(spec: &Spec) -> Result<Infallible, Failure> {
@@ -30,7 +35,7 @@ pub(crate) fn become_step(spec: &Spec) -> Result<Infallible, Failure> {
     let process = &spec.process;
     let path = find_program(process)?;
     let args = strings(process.args.iter().map(String::as_bytes))?;
-    let env = strings(process.env.iter().map(|entry| entry.0.as_slice()))?;
+    let env = strings(process.env.iter().map(|entry| entry.0.clone()).chain(home(process)))?;
     rustix::process::chdir(process.cwd.as_str())
         .map_err(Failure::new(format!("chdir to cwd ({:?})", process.cwd)))?;
     for limit in &process.rlimits {
@@ -49,6 +54,22 @@ pub(crate) fn become_step(spec: &Spec) -> Result<Infallible, Failure> {
     syscalls::reset_signals();
     let errno = syscalls::execute(&path, &args, &env);
     Err(start_failure(&path.to_string_lossy(), errno))
+}
+
+/// `HOME` from the root's `/etc/passwd` where the step has none, as every runtime sets it.
+fn home(process: &Process) -> Option<Vec<u8>> {
+    if process.env.iter().any(|entry| entry.0.starts_with(b"HOME=") && entry.0.len() > 5) {
+        return None;
+    }
+    let uid = process.uid.to_string();
+    let mut passwd = Vec::new();
+    // Bounded, as the file comes with the image.
+    let read = File::open("/etc/passwd").and_then(|file| file.take(PASSWD_LIMIT).read_to_end(&mut passwd));
+    let lines = read.ok().map(|_| passwd.split(|byte| *byte == b'\n')).into_iter().flatten();
+    let found = lines.map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>()).find_map(|fields| {
+        (fields.get(2) == Some(&uid.as_bytes())).then(|| fields.get(5).map(|home| home.to_vec()))?
+    });
+    Some([b"HOME=".to_vec(), found.filter(|home| !home.is_empty()).unwrap_or(b"/".to_vec())].concat())
 }
 
 /// Lets the step's user open `/dev/stdout` and `/dev/stderr`, which are pipes of the engine.

@@ -38,12 +38,11 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one and attaches it over the (private) root, as parts of it can be mounted only then.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    /// Makes one and attaches it to a directory, as parts of it can be mounted only then.
+    pub(crate) fn new(place: &OwnedFd) -> Result<Self, Failure> {
         let options = [("mode", "0700"), ("size", "64m")];
         let root = new_file_system("tmpfs", &options.map(|(name, value)| setting(name, value)), 0)?;
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        rustix::mount::move_mount(&root, "", CWD, "/", flags).map_err(Failure::new("attach the helper's own files"))?;
+        attach(&root, place).map_err(Failure::new("attach the helper's own files"))?;
         Ok(Self {
             root,
             count: Cell::new(0),

@@ -13,7 +13,7 @@ record! {
         pub root: Source,
         /// Whether the root is made read-only once everything is mounted.
         pub root_readonly: bool,
-        /// Mounts on the root, in order; with a `runtime`, mounts on paths of the machine.
+        /// Mounts on the root, in order.
         pub mounts: Vec<Mount>,
         /// Paths inside the root that are hidden, where they exist.
         pub masked: Vec<String>,
@@ -203,6 +203,8 @@ record! {
     pub struct Runtime {
         /// Directory of the machine at which the root is mounted.
         pub rootfs: Bytes,
+        /// Empty directory of the machine for what the helper makes in memory.
+        pub scratch: Bytes,
         /// Program and arguments.
         pub args: Vec<Bytes>,
         /// The call that removes what is left of the container.

@@ -39,7 +39,8 @@ pub(crate) fn run(spec: &Spec, socket: &OwnedFd) -> Result<(), Failure> {
     let status = wait(pid, spec);
     let mut leftovers = stub::remove_all(&log);
     syscalls::close_from(first_shared);
-    let killed = status.terminating_signal() == Some(libc::SIGKILL);
+    // A runtime hands the signal on as its own exit code.
+    let killed = exit_code(status) == 128 + libc::SIGKILL;
     let oom_killed = cgroup::oom_kills(&spec.cgroups).map_or_else(
         || killed && cgroup::oom_kills_of_machine() > kills,
         |count| count > 0,

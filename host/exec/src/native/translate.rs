@@ -117,7 +117,7 @@ pub(crate) fn root(root: &RootFs) -> Source {
     }
 }
 
-fn translate(mount: &StepMount, sandboxed: bool) -> Mount {
+pub(crate) fn translate(mount: &StepMount, sandboxed: bool) -> Mount {
     let devices = if sandboxed { defaults::NO_DEVICES } else { 0 };
     let protected = |access: &Access| {
         if *access == Access::ReadOnly {
@@ -174,7 +174,7 @@ fn translate(mount: &StepMount, sandboxed: bool) -> Mount {
 }
 
 /// An overlay mount's source; anything else's is its own affair.
-pub(crate) fn overlay(source: &MountSource) -> Source {
+fn overlay(source: &MountSource) -> Source {
     let MountSource::Overlay {
         lowers,
         changes,

@@ -53,7 +53,7 @@ pub(super) fn find() -> Result<Carrier, ExecError> {
 pub(super) fn make() -> Result<Namespace, ExecError> {
     let carrier = find()?;
     let failed = |action: &str, error: io::Error| {
-        let hint = "see whether `/dev/net/tun` is there; or give the step the network `none` or `host`";
+        let hint = "see whether `/dev/net/tun` is there and open to you (`chmod 666 /dev/net/tun` as root); or give the step the network `none` or `host`";
         missing(format!("cannot {action}: {error}"), hint)
     };
     let made = std::thread::spawn(empty)

@@ -13,6 +13,8 @@ use seccompiler::SeccompFilter;
 use seccompiler::SeccompRule;
 use seccompiler::TargetArch;
 use seccompiler::sock_filter;
+use serde_json::Value;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// `CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET`.
@@ -27,6 +29,13 @@ const ARCH: TargetArch = TargetArch::aarch64;
 #[cfg(target_arch = "riscv64")]
 const ARCH: TargetArch = TargetArch::riscv64;
 
+#[cfg(target_arch = "x86_64")]
+const OCI_ARCHITECTURES: [&str; 3] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"];
+#[cfg(target_arch = "aarch64")]
+const OCI_ARCHITECTURES: [&str; 2] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
+#[cfg(target_arch = "riscv64")]
+const OCI_ARCHITECTURES: [&str; 1] = ["SCMP_ARCH_RISCV64"];
+
 /// The programs, to be installed in this order.
 pub(crate) fn programs() -> Result<Vec<Vec<u8>>, ExecError> {
     let allowed = allowed().map_err(|error| ExecError::Invalid {
@@ -34,6 +43,24 @@ pub(crate) fn programs() -> Result<Vec<Vec<u8>>, ExecError> {
         reason: format!("the profile does not compile: {error}"),
     })?;
     Ok(vec![bytes(&allowed), bytes(&unknown())])
+}
+
+/// The same profile in an OCI configuration.
+pub(crate) fn oci() -> Value {
+    let condition = |value: u64, op: &str| json!([{ "index": 0, "value": value, "op": op }]);
+    let allow = |name: &str, args: Value| json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": args });
+    let mut syscalls = vec![json!({ "names": table::NAMES, "action": "SCMP_ACT_ALLOW" })];
+    syscalls.extend(PERSONALITIES.map(|value| allow("personality", condition(value, "SCMP_CMP_EQ"))));
+    syscalls.push(allow("socket", condition(AF_VSOCK, "SCMP_CMP_NE")));
+    let masked = json!([{ "index": 0, "value": NAMESPACE_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" }]);
+    syscalls.push(allow("clone", masked));
+    syscalls.push(json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS }));
+    json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": libc::EPERM,
+        "architectures": OCI_ARCHITECTURES,
+        "syscalls": syscalls,
+    })
 }
 
 /// What is permitted; everything else is refused with `EPERM`.

@@ -67,7 +67,7 @@ fn environment(f: &Fixture<'_>) {
     step.env.push(("A".to_owned(), "x y=z\n\"'$".to_owned()));
     step.env.push(("EMPTY".to_owned(), String::new()));
     let ran = f.run(step);
-    assert_eq!(ran.out, "PATH=/usr/bin:/bin\nA=x y=z\n\"'$\nEMPTY=\n");
+    assert_eq!(ran.out, "PATH=/usr/bin:/bin\nA=x y=z\n\"'$\nEMPTY=\nHOME=/\n");
 }
 
 fn arguments(f: &Fixture<'_>) {
