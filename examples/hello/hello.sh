@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "hello from an image that kiln built for @ARCH@"
