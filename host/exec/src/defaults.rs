@@ -89,7 +89,11 @@ pub(crate) fn mounts(step: &Step) -> Vec<Mount> {
 /// Terminals belong to the group `tty`, where there is one to be had.
 fn terminals() -> &'static [(&'static str, &'static str)] {
     const OPTIONS: [(&str, &str); 3] = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-    if crate::rootless::mapped_groups() > 5 { &OPTIONS } else { &OPTIONS[..2] }
+    if crate::rootless::mapped_groups() > 5 {
+        &OPTIONS
+    } else {
+        &OPTIONS[..2]
+    }
 }
 
 fn dev_attributes(step: &Step) -> u64 {

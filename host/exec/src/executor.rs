@@ -104,7 +104,7 @@ impl Cancel {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! The native executor as root.
 
+#![expect(clippy::print_stderr, reason = "says which cases do not apply, and why")]
+
 mod conformance;
 
 use kiln_exec::NativeExecutor;

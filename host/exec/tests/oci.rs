@@ -1,6 +1,7 @@
 //! The OCI executor as root, over the runtimes of Debian.
 
-#[expect(dead_code, reason = "other tests use more of it")]
+#![expect(clippy::print_stderr, reason = "says which cases do not apply, and why")]
+
 mod conformance;
 
 use kiln_exec::OciExecutor;
@@ -16,7 +17,10 @@ fn check(runtime: &str, exempt: conformance::Exempt<'_>) {
     let path = found.iter().find(|path| std::path::Path::new(path).exists());
     let path = path.unwrap_or_else(|| panic!("install the package `{runtime}`"));
     let scratch = tempfile::tempdir().expect("a temporary directory");
-    conformance::run(&OciExecutor::new(path, scratch.path()).expect("an executor"), exempt);
+    conformance::run(
+        &OciExecutor::new(path, scratch.path()).expect("an executor"),
+        exempt,
+    );
 }
 
 #[test]
@@ -40,7 +44,10 @@ fn crun_conforms() {
             ("program without permission", "crun has other words for it"),
             ("program that is a directory", "crun has other words for it"),
             ("program without format", "crun starts it too late to say so"),
-            ("system calls that are new", "crun answers EPERM to calls that it does not know"),
+            (
+                "system calls that are new",
+                "crun answers EPERM to calls that it does not know",
+            ),
         ],
     );
 }

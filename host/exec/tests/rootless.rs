@@ -1,7 +1,8 @@
 //! The native executor as a user without privileges: this program runs itself again as one, in a mount namespace in
 //! which that user has a range of ids, and enters a user namespace from there as the command line does.
 
-#[expect(dead_code, reason = "other tests use more of it")]
+#![expect(clippy::print_stderr, reason = "says which cases do not apply, and why")]
+
 mod conformance;
 
 use kiln_exec::NativeExecutor;
@@ -29,19 +30,38 @@ fn main() -> ExitCode {
     }
     let ranges = outer(true);
     let single = outer(false);
-    if ranges && single { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ranges && single {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs the suite as the user, with or without a range of ids.
 fn outer(with_range: bool) -> bool {
-    eprintln!("rootless, {}", if with_range { "with a range of ids" } else { "with a single id" });
+    eprintln!(
+        "rootless, {}",
+        if with_range {
+            "with a range of ids"
+        } else {
+            "with a single id"
+        }
+    );
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| dir.path().join(name);
-    let range = if with_range { format!("{USER}:600000:65536\n") } else { String::new() };
+    let range = if with_range {
+        format!("{USER}:600000:65536\n")
+    } else {
+        String::new()
+    };
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
     fs::write(path("ids"), range).expect("a file");
     let passwd = fs::read_to_string("/etc/passwd").expect("users");
-    fs::write(path("passwd"), format!("{passwd}kiln-test:x:{USER}:{USER}::/:/bin/sh\n")).expect("a file");
+    fs::write(
+        path("passwd"),
+        format!("{passwd}kiln-test:x:{USER}:{USER}::/:/bin/sh\n"),
+    )
+    .expect("a file");
     fs::copy(std::env::current_exe().expect("this program"), path("program")).expect("a copy");
     fs::create_dir(path("tmp")).expect("a directory");
     std::os::unix::fs::chown(path("tmp"), Some(USER), Some(USER)).expect("an owner");
@@ -51,9 +71,14 @@ fn outer(with_range: bool) -> bool {
          env HOME=$D/tmp TMPDIR=$D/tmp $D/program {INNER}"
     );
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]).env("D", dir.path());
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .env("D", dir.path());
     command.env("WITH_RANGE", if with_range { "yes" } else { "no" });
-    command.status().expect("unshare (package `util-linux`)").success()
+    command
+        .status()
+        .expect("unshare (package `util-linux`)")
+        .success()
 }
 
 fn inner(args: Vec<std::ffi::OsString>) -> ExitCode {
@@ -74,7 +99,10 @@ fn inner(args: Vec<std::ffi::OsString>) -> ExitCode {
     assert_eq!(map.lines().count(), if with_range { 2 } else { 1 }, "{map}");
     let mut exempt = vec![
         ("memory limit", "no control group belongs to this user here"),
-        ("default network reaches the gateway", "slirp4netns and pasta keep the machine's loopback to themselves"),
+        (
+            "default network reaches the gateway",
+            "slirp4netns and pasta keep the machine's loopback to themselves",
+        ),
     ];
     if !with_range {
         let reason = "needs more users than one";

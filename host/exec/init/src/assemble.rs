@@ -227,7 +227,10 @@ fn protect(root: &OwnedFd, log: &StubLog) -> Result<(), Failure> {
             continue;
         }
         let path = path_of(entry.parent).map_err(fail())?;
-        let path = path.strip_prefix(top.as_slice()).and_then(|rest| rest.strip_prefix(b"/")).unwrap_or(b".");
+        let path = path
+            .strip_prefix(top.as_slice())
+            .and_then(|rest| rest.strip_prefix(b"/"))
+            .unwrap_or(b".");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let writable = rustix::fs::openat2(&twin, path, flags, Mode::empty(), resolve).map_err(fail())?;
@@ -287,7 +290,14 @@ fn prepare_for_runtime(spec: &Spec, runtime: &Runtime, log: &StubLog) -> Result<
     let root = source::open(&spec.root, attributes, &scratch)?;
     source::attach(&root, &rootfs).map_err(Failure::new("mount the root file system"))?;
     for stub in &runtime.stubs {
-        place::open(&root, &stub.target, Missing::Stub { log, directory: stub.directory })?;
+        place::open(
+            &root,
+            &stub.target,
+            Missing::Stub {
+                log,
+                directory: stub.directory,
+            },
+        )?;
     }
     for mount in &spec.mounts {
         add(&root, mount, spec, (&scratch, log))?;
@@ -298,7 +308,14 @@ fn prepare_for_runtime(spec: &Spec, runtime: &Runtime, log: &StubLog) -> Result<
 /// As BuildKit does, and as the step's user.
 fn make_working_directory(root: &OwnedFd, spec: &Spec) -> Result<(), Failure> {
     let process = &spec.process;
-    place::open(root, &process.cwd, Missing::Keep { uid: process.uid, gid: process.gid })
-        .map(drop)
-        .map_err(|failure| Failure::text(format!("mkdir {}: {failure}", process.cwd)))
+    place::open(
+        root,
+        &process.cwd,
+        Missing::Keep {
+            uid: process.uid,
+            gid: process.gid,
+        },
+    )
+    .map(drop)
+    .map_err(|failure| Failure::text(format!("mkdir {}: {failure}", process.cwd)))
 }

@@ -35,7 +35,13 @@ pub(crate) fn become_step(spec: &Spec) -> Result<Infallible, Failure> {
     let process = &spec.process;
     let path = find_program(process)?;
     let args = strings(process.args.iter().map(String::as_bytes))?;
-    let env = strings(process.env.iter().map(|entry| entry.0.clone()).chain(home(process)))?;
+    let env = strings(
+        process
+            .env
+            .iter()
+            .map(|entry| entry.0.clone())
+            .chain(home(process)),
+    )?;
     rustix::process::chdir(process.cwd.as_str())
         .map_err(Failure::new(format!("chdir to cwd ({:?})", process.cwd)))?;
     for limit in &process.rlimits {
@@ -58,18 +64,34 @@ pub(crate) fn become_step(spec: &Spec) -> Result<Infallible, Failure> {
 
 /// `HOME` from the root's `/etc/passwd` where the step has none, as every runtime sets it.
 fn home(process: &Process) -> Option<Vec<u8>> {
-    if process.env.iter().any(|entry| entry.0.starts_with(b"HOME=") && entry.0.len() > 5) {
+    if process
+        .env
+        .iter()
+        .any(|entry| entry.0.starts_with(b"HOME=") && entry.0.len() > 5)
+    {
         return None;
     }
     let uid = process.uid.to_string();
     let mut passwd = Vec::new();
     // Bounded, as the file comes with the image.
     let read = File::open("/etc/passwd").and_then(|file| file.take(PASSWD_LIMIT).read_to_end(&mut passwd));
-    let lines = read.ok().map(|_| passwd.split(|byte| *byte == b'\n')).into_iter().flatten();
-    let found = lines.map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>()).find_map(|fields| {
-        (fields.get(2) == Some(&uid.as_bytes())).then(|| fields.get(5).map(|home| home.to_vec()))?
-    });
-    Some([b"HOME=".to_vec(), found.filter(|home| !home.is_empty()).unwrap_or(b"/".to_vec())].concat())
+    let lines = read
+        .ok()
+        .map(|_| passwd.split(|byte| *byte == b'\n'))
+        .into_iter()
+        .flatten();
+    let found = lines
+        .map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>())
+        .find_map(|fields| {
+            (fields.get(2) == Some(&uid.as_bytes())).then(|| fields.get(5).map(|home| home.to_vec()))?
+        });
+    Some(
+        [
+            b"HOME=".to_vec(),
+            found.filter(|home| !home.is_empty()).unwrap_or(b"/".to_vec()),
+        ]
+        .concat(),
+    )
 }
 
 /// Lets the step's user open `/dev/stdout` and `/dev/stderr`, which are pipes of the engine.

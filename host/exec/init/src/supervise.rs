@@ -99,16 +99,7 @@ fn inner(spec: &Spec, socket: &OwnedFd, log: &StubLog) -> ! {
         None => Report::Setup { reason },
     };
     send(socket, &report);
-    rustix_exit(failure.start_code().unwrap_or(1))
-}
-
-fn rustix_exit(code: i32) -> ! {
-    // The inner process has nothing to unwind, and what the outer one owns must not be dropped twice.
-    #[expect(
-        clippy::exit,
-        reason = "a forked child leaves without running the parent's destructors"
-    )]
-    std::process::exit(code)
+    syscalls::exit(failure.start_code().unwrap_or(1))
 }
 
 /// Waits for the inner process; `SIGTERM` ends it, and with it everything in its namespace.

@@ -184,6 +184,12 @@ pub(crate) fn block_signals() {
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
+/// Ends the forked child at once: what the memory it copied owns is not its own to drop.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: ends this process; takes a number only.
+    unsafe { libc::_exit(code) }
+}
+
 /// Waits for `SIGCHLD` or `SIGTERM`.
 pub(crate) fn next_signal() -> i32 {
     let set = waited_signals();

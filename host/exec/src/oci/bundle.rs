@@ -32,17 +32,27 @@ impl Drop for Bundle {
 }
 
 impl Bundle {
-    pub(super) fn create(scratch: &Path, step: &Step, network: &Net, hierarchy: &Hierarchy) -> Result<Self, ExecError> {
+    pub(super) fn create(
+        scratch: &Path,
+        step: &Step,
+        network: &Net,
+        hierarchy: &Hierarchy,
+    ) -> Result<Self, ExecError> {
         let dir = scratch.join(format!("{}-{}", std::process::id(), step.id));
         let io = |error| ExecError::io(format!("create the bundle `{}`", dir.display()))(error);
-        let bundle = Self { dir: dir.clone(), hybrid: hierarchy.is_hybrid() };
+        let bundle = Self {
+            dir: dir.clone(),
+            hybrid: hierarchy.is_hybrid(),
+        };
         fs::create_dir_all(dir.join("rootfs")).map_err(io)?;
         fs::create_dir(dir.join("scratch")).map_err(io)?;
         let config = config::build(step, (&dir.join("rootfs"), network), hierarchy)?;
-        config.save(dir.join("config.json")).map_err(|error| ExecError::Setup {
-            id: step.id.clone(),
-            reason: format!("cannot write the bundle's `config.json`: {error}"),
-        })?;
+        config
+            .save(dir.join("config.json"))
+            .map_err(|error| ExecError::Setup {
+                id: step.id.clone(),
+                reason: format!("cannot write the bundle's `config.json`: {error}"),
+            })?;
         Ok(bundle)
     }
 
@@ -50,16 +60,32 @@ impl Bundle {
     pub(super) fn spec(&self, runtime: &Path, step: &Step) -> Spec {
         let text = |text: &str| Bytes(text.as_bytes().to_vec());
         let state = self.dir.join("state");
-        let mut global = vec![translate::bytes(runtime), text("--root"), translate::bytes(&state), text("--log")];
-        global.extend([translate::bytes(&self.dir.join("log")), text("--log-format"), text("json")]);
+        let mut global = vec![
+            translate::bytes(runtime),
+            text("--root"),
+            translate::bytes(&state),
+            text("--log"),
+        ];
+        global.extend([
+            translate::bytes(&self.dir.join("log")),
+            text("--log-format"),
+            text("json"),
+        ]);
         let call = |rest: &[Bytes]| [global.as_slice(), rest].concat();
         let sandboxed = step.security == Security::Sandbox;
         let mut mounts = vec![
             defaults::content("/etc/resolv.conf", files::resolv_conf(step)),
             defaults::content("/etc/hosts", files::hosts(step)),
         ];
-        mounts.extend(step.mounts.iter().map(|mount| translate::translate(mount, sandboxed)));
-        let stub = |target: &str| Stub { target: target.to_owned(), directory: true };
+        mounts.extend(
+            step.mounts
+                .iter()
+                .map(|mount| translate::translate(mount, sandboxed)),
+        );
+        let stub = |target: &str| Stub {
+            target: target.to_owned(),
+            directory: true,
+        };
         Spec {
             parent: std::process::id(),
             root: translate::root(&step.root),
@@ -74,9 +100,18 @@ impl Bundle {
             runtime: Some(Runtime {
                 rootfs: translate::bytes(&self.dir.join("rootfs")),
                 scratch: translate::bytes(&self.dir.join("scratch")),
-                args: call(&[text("run"), text("--bundle"), translate::bytes(&self.dir), text(&step.id)]),
+                args: call(&[
+                    text("run"),
+                    text("--bundle"),
+                    translate::bytes(&self.dir),
+                    text(&step.id),
+                ]),
                 delete: call(&[text("delete"), text("--force"), text(&step.id)]),
-                hide: if self.hybrid { vec!["/sys/fs/cgroup/unified".to_owned()] } else { Vec::new() },
+                hide: if self.hybrid {
+                    vec!["/sys/fs/cgroup/unified".to_owned()]
+                } else {
+                    Vec::new()
+                },
                 stubs: vec![stub("/proc"), stub("/dev"), stub("/sys")],
             }),
             ..Spec::default()
@@ -88,7 +123,10 @@ impl Bundle {
         let log = fs::read_to_string(self.dir.join("log")).ok()?;
         log.lines().rev().find_map(|line| {
             let entry: serde_json::Value = serde_json::from_str(line).ok()?;
-            let level = entry.get("level").and_then(|level| level.as_str()).unwrap_or("error");
+            let level = entry
+                .get("level")
+                .and_then(|level| level.as_str())
+                .unwrap_or("error");
             (level == "error").then(|| entry.get("msg")?.as_str().map(str::to_owned))?
         })
     }

@@ -94,7 +94,11 @@ pub(super) fn build(
 
 fn process(step: &Step) -> Result<Value, ExecError> {
     let own = own_capabilities();
-    let mask = if step.security == Security::Sandbox { defaults::SANDBOX_CAPABILITIES & own } else { own };
+    let mask = if step.security == Security::Sandbox {
+        defaults::SANDBOX_CAPABILITIES & own
+    } else {
+        own
+    };
     let names: Vec<String> = CAPABILITIES
         .iter()
         .enumerate()
@@ -121,7 +125,9 @@ fn process(step: &Step) -> Result<Value, ExecError> {
 fn own_capabilities() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bound = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    bound.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+    bound
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }
 
 /// Those of the kernel; the step's own are in the root already.
@@ -129,9 +135,7 @@ fn mounts(step: &Step) -> Vec<Value> {
     let sandboxed = step.security == Security::Sandbox;
     let access = if sandboxed { "ro" } else { "rw" };
     let shm = format!("size={}", step.shm_size.unwrap_or(defaults::SHM_SIZE));
-    let mount = |target: &str, kind: &str, options: &[&str]| {
-        json!({ "destination": target, "type": kind, "source": kind, "options": options })
-    };
+    let mount = |target: &str, kind: &str, options: &[&str]| json!({ "destination": target, "type": kind, "source": kind, "options": options });
     let sys = if step.network == Network::Host {
         json!({ "destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", access] })
     } else {
@@ -139,17 +143,38 @@ fn mounts(step: &Step) -> Vec<Value> {
     };
     vec![
         mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
+        mount(
+            "/dev",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        mount(
+            "/dev/pts",
+            "devpts",
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
+        ),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm],
+        ),
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         sys,
     ]
 }
 
 fn namespaces(network: &Net) -> Vec<Value> {
-    let mut all: Vec<Value> =
-        ["pid", "ipc", "uts", "mount", "cgroup"].iter().map(|kind| json!({ "type": kind })).collect();
+    let mut all: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
+        .iter()
+        .map(|kind| json!({ "type": kind }))
+        .collect();
     match network {
         Net::Host {} => {}
         Net::Loopback {} => all.push(json!({ "type": "network" })),

@@ -41,7 +41,8 @@ impl OciExecutor {
     /// When the helper cannot be put into memory or `scratch` cannot be made.
     pub fn new(runtime: impl Into<PathBuf>, scratch: impl Into<PathBuf>) -> Result<Self, ExecError> {
         let scratch = scratch.into();
-        std::fs::create_dir_all(&scratch).map_err(ExecError::io(format!("create `{}`", scratch.display())))?;
+        std::fs::create_dir_all(&scratch)
+            .map_err(ExecError::io(format!("create `{}`", scratch.display())))?;
         Ok(Self {
             runtime: runtime.into(),
             scratch,
@@ -52,15 +53,30 @@ impl OciExecutor {
     }
 
     fn failed(&self, reason: impl Into<String>) -> ExecError {
-        ExecError::Runtime { runtime: self.runtime.display().to_string(), reason: reason.into() }
+        ExecError::Runtime {
+            runtime: self.runtime.display().to_string(),
+            reason: reason.into(),
+        }
     }
 
     fn conclude(&self, bundle: &Bundle, exit: Exit, output: &dyn Output) -> Result<Exit, ExecError> {
-        let Some(message) = bundle.runtime_error().filter(|_| exit.code != 0) else { return Ok(exit) };
-        let Some(code) = start_code(&message) else { return Err(self.failed(message)) };
-        let reason = message.find("exec").and_then(|at| message.get(at..)).unwrap_or(&message).to_owned();
+        let Some(message) = bundle.runtime_error().filter(|_| exit.code != 0) else {
+            return Ok(exit);
+        };
+        let Some(code) = start_code(&message) else {
+            return Err(self.failed(message));
+        };
+        let reason = message
+            .find("exec")
+            .and_then(|at| message.get(at..))
+            .unwrap_or(&message)
+            .to_owned();
         output.write(Stream::Stderr, format!("{reason}\n").as_bytes());
-        Ok(Exit { code, oom_killed: false, start_error: Some(reason) })
+        Ok(Exit {
+            code,
+            oom_killed: false,
+            start_error: Some(reason),
+        })
     }
 }
 
@@ -70,7 +86,11 @@ fn start_code(message: &str) -> Option<i32> {
     const MISSING: [&str; 2] = ["executable file not found", "no such file or directory"];
     const REFUSED: [&str; 3] = ["permission denied", "is a directory", "exec format error"];
     let lower = message.to_lowercase();
-    if !lower.contains("exec: ") && !lower.contains("exec ") && !lower.contains("open executable") && !lower.contains("executable") {
+    if !lower.contains("exec: ")
+        && !lower.contains("exec ")
+        && !lower.contains("open executable")
+        && !lower.contains("executable")
+    {
         return None;
     }
     if MISSING.iter().any(|text| lower.contains(text)) {
@@ -86,23 +106,43 @@ impl Executor for OciExecutor {
         let lease = self.networks.lease(&step).await?;
         let bundle = Bundle::create(&self.scratch, &step, &lease.network(), &self.hierarchy)?;
         let spec = bundle.spec(&self.runtime, &step);
-        let exit = self.launcher.run(&step.id, (&spec, Environment::Inherited), output, cancel).await?;
+        let exit = self
+            .launcher
+            .run(&step.id, (&spec, Environment::Inherited), output, cancel)
+            .await?;
         self.conclude(&bundle, exit, output)
     }
 
     fn check(&self) -> Vec<Finding> {
         let subject = "OCI runtime".to_owned();
-        let asked = Command::new(&self.runtime).arg("--version").stdin(Stdio::null()).output();
+        let asked = Command::new(&self.runtime)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output();
         let detail = match asked {
             Ok(output) if output.status.success() => {
-                let text = String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned();
-                return vec![Finding { subject, verdict: Verdict::Works, detail: text, advice: None }];
+                let text = String::from_utf8_lossy(&output.stdout)
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                return vec![Finding {
+                    subject,
+                    verdict: Verdict::Works,
+                    detail: text,
+                    advice: None,
+                }];
             }
             Ok(output) => output.status.to_string(),
             Err(error) => error.to_string(),
         };
         let detail = format!("`{}`: {detail}", self.runtime.display());
         let advice = Some("install the package `runc` or `crun`, or leave `--oci-runtime` out".to_owned());
-        vec![Finding { subject, verdict: Verdict::Missing, detail, advice }]
+        vec![Finding {
+            subject,
+            verdict: Verdict::Missing,
+            detail,
+            advice,
+        }]
     }
 }

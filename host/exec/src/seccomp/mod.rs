@@ -48,7 +48,8 @@ pub(crate) fn programs() -> Result<Vec<Vec<u8>>, ExecError> {
 /// The same profile in an OCI configuration.
 pub(crate) fn oci() -> Value {
     let condition = |value: u64, op: &str| json!([{ "index": 0, "value": value, "op": op }]);
-    let allow = |name: &str, args: Value| json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": args });
+    let allow =
+        |name: &str, args: Value| json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": args });
     let mut syscalls = vec![json!({ "names": table::NAMES, "action": "SCMP_ACT_ALLOW" })];
     syscalls.extend(PERSONALITIES.map(|value| allow("personality", condition(value, "SCMP_CMP_EQ"))));
     syscalls.push(allow("socket", condition(AF_VSOCK, "SCMP_CMP_NE")));

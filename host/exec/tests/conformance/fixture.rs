@@ -28,7 +28,7 @@ const APPLETS: [&str; 48] = [
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Everything one case needs; gone when it ends.
-pub struct Fixture<'a> {
+pub(crate) struct Fixture<'a> {
     executor: &'a dyn Executor,
     dir: TempDir,
     runtime: tokio::runtime::Runtime,
@@ -36,15 +36,15 @@ pub struct Fixture<'a> {
 
 /// How a step went.
 #[derive(Debug)]
-pub struct Ran {
-    pub exit: Exit,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Collects output.
 #[derive(Default)]
-pub struct Collected(pub Mutex<(Vec<u8>, Vec<u8>)>);
+pub(crate) struct Collected(pub Mutex<(Vec<u8>, Vec<u8>)>);
 
 impl Output for Collected {
     fn write(&self, stream: Stream, bytes: &[u8]) {
@@ -57,7 +57,7 @@ impl Output for Collected {
 }
 
 impl<'a> Fixture<'a> {
-    pub fn new(executor: &'a dyn Executor) -> Self {
+    pub(crate) fn new(executor: &'a dyn Executor) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -84,19 +84,19 @@ impl<'a> Fixture<'a> {
     }
 
     /// A path in the temporary directory.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Makes a directory in the temporary directory.
-    pub fn dir(&self, name: &str) -> PathBuf {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).expect("a directory");
         path
     }
 
     /// A step with a command, without network.
-    pub fn step(&self, args: &[&str]) -> Step {
+    pub(crate) fn step(&self, args: &[&str]) -> Step {
         let lowers = vec![self.path("base")];
         let root = RootFs::Overlay {
             lowers,
@@ -115,11 +115,11 @@ impl<'a> Fixture<'a> {
     }
 
     /// A step with a shell script.
-    pub fn script(&self, text: &str) -> Step {
+    pub(crate) fn script(&self, text: &str) -> Step {
         self.step(&["/bin/sh", "-c", text])
     }
 
-    pub fn try_run(&self, step: Step, cancel: Cancel) -> Result<Ran, ExecError> {
+    pub(crate) fn try_run(&self, step: Step, cancel: Cancel) -> Result<Ran, ExecError> {
         let output = Collected::default();
         let exit = self.runtime.block_on(self.executor.run(step, &output, cancel))?;
         let (out, err) = output.0.into_inner().expect("nobody panics while collecting");
@@ -133,7 +133,7 @@ impl<'a> Fixture<'a> {
 
     /// Runs a step that can be set up.
     #[track_caller]
-    pub fn run(&self, step: Step) -> Ran {
+    pub(crate) fn run(&self, step: Step) -> Ran {
         match self.try_run(step, Cancel::never()) {
             Ok(ran) => ran,
             Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
@@ -142,7 +142,7 @@ impl<'a> Fixture<'a> {
 
     /// Runs a script and compares what it prints, trimmed.
     #[track_caller]
-    pub fn check(&self, step: Step, expected: &str) {
+    pub(crate) fn check(&self, step: Step, expected: &str) {
         let ran = self.run(step);
         assert_eq!(
             (ran.out.trim(), ran.exit.code),
@@ -153,7 +153,7 @@ impl<'a> Fixture<'a> {
     }
 
     /// Everything in the upper directory, sorted.
-    pub fn changes(&self) -> Vec<String> {
+    pub(crate) fn changes(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect(&self.path("upper"), "", &mut found);
         found.sort();

@@ -174,7 +174,10 @@ fn above_root(f: &Fixture<'_>) {
     };
     let script = "for p in /.. /etc/.. /proc/.. /m/.. /m/../..; do stat -c %i $p; done | sort -u | wc -l; cd /; ls -A ..";
     let mut step = f.script(script);
-    step.mounts = vec![kiln_exec::StepMount { target: "/m".to_owned(), source: part }];
+    step.mounts = vec![kiln_exec::StepMount {
+        target: "/m".to_owned(),
+        source: part,
+    }];
     f.check(step, "1\nbin\ndev\netc\nm\nproc\nsys\ntmp");
 }
 
@@ -224,7 +227,9 @@ fn gateway(f: &Fixture<'_>) {
         let _ = connection.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
         peer.ip()
     });
-    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc $(ip route | awk '/^default/ {{print $3}}') {port} | tail -1");
+    let script = format!(
+        "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc $(ip route | awk '/^default/ {{print $3}}') {port} | tail -1"
+    );
     let mut step = f.script(&script);
     step.network = Network::Default;
     f.check(step, "hello");

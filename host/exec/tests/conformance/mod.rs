@@ -5,17 +5,17 @@ mod filesystem;
 mod fixture;
 mod isolation;
 
-pub use fixture::Fixture;
+pub(crate) use fixture::Fixture;
 
 use kiln_exec::Executor;
 
 /// What an executor under test cannot do, each with the reason that is printed.
-pub type Exempt<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Exempt<'a> = &'a [(&'a str, &'a str)];
 
 type Case = (&'static str, fn(&Fixture<'_>));
 
 /// Runs all cases and panics with the names of those that failed.
-pub fn run(executor: &dyn Executor, exempt: Exempt<'_>) {
+pub(crate) fn run(executor: &dyn Executor, exempt: Exempt<'_>) {
     let only = std::env::var("CASE").ok();
     let mut failed = Vec::new();
     let mut count = 0;
