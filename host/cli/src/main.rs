@@ -1,5 +1,6 @@
 //! The `kiln` command.
 
 mod progress;
+mod report;
 
 fn main() {}
