@@ -48,6 +48,11 @@ const COMMANDS: &[Command] = &[
         run: plugins::run,
     },
     Command {
+        name: "roots",
+        help: "          makes the root file systems that tests and benchmarks use, and says where they are",
+        run: roots::run,
+    },
+    Command {
         name: "deny",
         help: "           checks licences, sources and duplicate versions",
         run: deny::run,

@@ -26,6 +26,8 @@ pub(crate) const TESTS: &[Need] = &[
     ("/usr/sbin/runc", "runc"),
     ("/usr/bin/newuidmap", "uidmap"),
     ("/usr/bin/pasta", "passt"),
+    ("/usr/bin/slirp4netns", "slirp4netns"),
+    ("/usr/bin/gcc", "gcc"),
     ("/usr/sbin/nft", "nftables"),
     ("/sbin/ip", "iproute2"),
 ];

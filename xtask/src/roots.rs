@@ -6,10 +6,18 @@ use std::process::Command;
 
 use anyhow::Context;
 
+use crate::packages;
 use crate::process;
 
 /// Suite of the Debian root file system.
 const SUITE: &str = "bookworm";
+
+/// Makes the layouts and prints where they are.
+pub(crate) fn run(_: &Path, _: &[String]) -> anyhow::Result<()> {
+    packages::ensure(packages::TESTS)?;
+    println!("{}", make()?.display());
+    Ok(())
+}
 
 /// Returns the directory with the layouts `debian` and `busybox`, making those that are missing.
 pub(crate) fn make() -> anyhow::Result<PathBuf> {
