@@ -16,7 +16,8 @@ use kiln_tree::TreePath;
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
-use rustix::fs::ResolveFlags;
+
+use crate::dest::open_below;
 
 /// Opens the contents of entries. Writers ask for entries in walk order.
 pub trait ContentSource: Send + Sync {
@@ -84,10 +85,8 @@ impl DiskSource {
     }
 
     fn file(&self, root: &Arc<Path>, path: &TreePath) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let fd = rustix::fs::openat2(self.root(root)?, path.as_path(), flags, Mode::empty(), resolve)?;
-        Ok(File::from(fd))
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        Ok(File::from(open_below(&*self.root(root)?, path.as_path(), flags)?))
     }
 }
 
@@ -108,6 +107,6 @@ impl ContentSource for DiskSource {
     }
 }
 
-pub(crate) fn unsupported(text: &'static str) -> io::Error {
+fn unsupported(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, text)
 }

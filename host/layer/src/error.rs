@@ -56,6 +56,9 @@ pub enum LayerError {
         #[source]
         source: io::Error,
     },
+    /// The archive that is to be compressed cannot be read.
+    #[error("cannot read the archive that is to be compressed")]
+    Input(#[source] io::Error),
     /// The archive of a layer breaks a rule of the format, or is not safe to unpack.
     #[error("layer {layer} has a bad archive: {problem} (entry `{entry}`, at byte {offset})")]
     Archive {
@@ -102,4 +105,14 @@ pub enum LayerError {
     /// A thread of the writer ended without a result: a bug.
     #[error("internal error: a compressing thread ended early")]
     Thread,
+}
+
+impl LayerError {
+    /// Returns the error that a reader of this crate wrapped, so that one cause is one error.
+    pub(crate) fn from_reader(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(known) => known,
+            Err(error) => Self::Input(error),
+        }
+    }
 }

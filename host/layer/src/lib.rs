@@ -6,17 +6,28 @@
 //!
 //! [`ChangeSet`]: kiln_tree::ChangeSet
 
+mod archive;
+mod codec;
 mod content;
+mod decompress;
+mod dest;
 mod error;
+mod header;
 mod layer_files;
+mod lowers;
 mod options;
+mod pax;
+mod placing;
 mod pool;
 mod read;
+mod stream;
+mod tar;
 mod unpack;
 mod write;
 
 pub use content::ContentSource;
 pub use content::DiskSource;
+pub use decompress::decompress;
 pub use error::LayerError;
 pub use layer_files::LayerFiles;
 pub use options::Devices;
@@ -27,7 +38,6 @@ pub use options::UnpackOptions;
 pub use options::WriteOptions;
 pub use pool::Pool;
 pub use read::LayerIndex;
-pub use read::decompress;
 pub use read::read_layer;
 pub use unpack::Unpacked;
 pub use unpack::materialise;

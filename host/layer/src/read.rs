@@ -2,17 +2,20 @@
 
 use std::io::Read;
 
-use kiln_image::Compression;
 use kiln_image::Digest;
 use kiln_tree::ChangeSet;
 
 use crate::LayerError;
 use crate::ReadOptions;
+use crate::archive::Archive;
+use crate::placing::Placing;
+use crate::stream;
 
 /// What an archive says.
 #[derive(Debug, Clone)]
 pub struct LayerIndex {
-    /// What the layer changes; contents are ranges of the archive.
+    /// What the layer changes; contents are ranges of the archive. A hard link whose target is not among the entries
+    /// means a file of lower layers.
     pub changes: ChangeSet,
     /// Digest of the uncompressed archive.
     pub diff_id: Digest,
@@ -25,19 +28,13 @@ pub struct LayerIndex {
 /// # Errors
 /// When the archive is bad or exceeds a limit.
 pub fn read_layer(archive: impl Read + Send, options: &ReadOptions) -> Result<LayerIndex, LayerError> {
-    todo!()
-}
-
-/// Returns the uncompressed bytes of a blob. Without `compression` the first bytes tell.
-///
-/// The reader fails when the compressed bytes are damaged or end early, or a limit is exceeded.
-///
-/// # Errors
-/// When the blob cannot be read or is compressed in a way that kiln does not know.
-pub fn decompress<'a>(
-    blob: impl Read + Send + 'a,
-    compression: Option<Compression>,
-    options: &ReadOptions,
-) -> Result<Box<dyn Read + Send + 'a>, LayerError> {
-    todo!()
+    let (placing, sums) = stream::pump(archive, options, |stream| {
+        let (mut archive, mut placing) = (Archive::new(stream, options), Placing::default());
+        while let Some(member) = archive.next()? {
+            placing.place(&member).map_err(|problem| archive.bad(problem))?;
+        }
+        Ok(placing)
+    })?;
+    let (changes, _) = placing.finish(sums.diff_id);
+    Ok(LayerIndex { changes, diff_id: sums.diff_id, uncompressed_size: sums.size })
 }

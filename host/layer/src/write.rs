@@ -1,15 +1,32 @@
-//! Writes layers.
+//! Writes layers: one thread makes the archive, one adds up the diff ID, the pool compresses, the caller's thread
+//! writes in order and adds up the digest.
 
+use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
+use std::thread;
 
 use kiln_image::Digest;
+use kiln_image::Hasher;
 use kiln_tree::ChangeSet;
 use kiln_tree::Entry;
 
 use crate::ContentSource;
 use crate::LayerError;
+use crate::Pool;
 use crate::WriteOptions;
+use crate::codec::Codec;
+use crate::codec::Piece;
+use crate::codec::WINDOW;
+use crate::pool::Permit;
+use crate::tar;
+use crate::tar::Buffered;
+use crate::tar::Form;
+use crate::tar::Sink;
 
 /// What a layer's bytes add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +42,8 @@ pub struct LayerSums {
 }
 
 /// Writes `changes` as a layer blob to `out`. The bytes depend on the entries, their contents, compression, level and
-/// clamp alone. Modification times lose their fraction of a second, as BuildKit's do.
+/// clamp alone. Modification times lose their fraction of a second, as BuildKit's do; an entry of the root directory
+/// is left out, as BuildKit's is.
 ///
 /// # Errors
 /// When a content cannot be read or changed meanwhile, `out` fails or the level does not exist. What `out` got until
@@ -33,40 +51,50 @@ pub struct LayerSums {
 pub fn write_layer(
     changes: &ChangeSet,
     source: &dyn ContentSource,
-    out: impl Write + Send,
+    out: impl Write,
     options: &WriteOptions,
 ) -> Result<LayerSums, LayerError> {
     write_layer_watched(changes, source, out, options, &|_| {})
 }
 
-/// Like [`write_layer`]; `progress` is called now and then with the number of uncompressed bytes that are done.
+/// Like [`write_layer`]; `progress` is called with the number of uncompressed bytes that are done, after every block.
 ///
 /// # Errors
 /// As [`write_layer`].
 pub fn write_layer_watched(
     changes: &ChangeSet,
     source: &dyn ContentSource,
-    out: impl Write + Send,
+    out: impl Write,
     options: &WriteOptions,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: &dyn Fn(u64),
 ) -> Result<LayerSums, LayerError> {
-    todo!()
+    let fill = |blocks: &mut Blocks| tar::archive(changes.entries(), source, blocks, Form::Layer, options.clamp);
+    pipeline(fill, out, options, progress)
 }
 
 /// Compresses an uncompressed archive as [`write_layer`] would.
 ///
 /// # Errors
-/// As [`write_layer`].
+/// When `archive` cannot be read, `out` fails or the level does not exist.
 pub fn recompress(
-    archive: impl Read + Send,
-    out: impl Write + Send,
+    mut archive: impl Read + Send,
+    out: impl Write,
     options: &WriteOptions,
 ) -> Result<LayerSums, LayerError> {
-    todo!()
+    let fill = |blocks: &mut Blocks| {
+        loop {
+            let space = blocks.space().map_err(LayerError::Write)?;
+            match tar::read(&mut archive, space).map_err(LayerError::from_reader)? {
+                0 => return Ok(()),
+                count => blocks.filled(count),
+            }
+        }
+    };
+    pipeline(fill, out, options, &|_| {})
 }
 
-/// Writes `entries`, a merged tree in walk order, as a plain tar archive with its end marker. Whiteouts and opaque
-/// marks are left out.
+/// Writes `entries`, a merged tree in walk order, as a plain tar archive with its end marker. Whiteouts, opaque marks
+/// and the root directory are left out. Times later than `clamp` become it.
 ///
 /// # Errors
 /// When a content cannot be read or changed meanwhile, or `out` fails.
@@ -76,5 +104,168 @@ pub fn write_tar(
     out: impl Write,
     clamp: Option<i64>,
 ) -> Result<(), LayerError> {
-    todo!()
+    let mut sink = Buffered::new(out);
+    tar::archive(entries, source, &mut sink, Form::Tree, clamp)?;
+    sink.finish().map_err(LayerError::Write)
+}
+
+/// A piece of the archive, and its part of the memory budget.
+struct Block {
+    bytes: Vec<u8>,
+    permit: Arc<Permit>,
+}
+
+/// What becomes of a block: itself, or its compressed form as soon as that is there.
+enum Pending {
+    Plain(Arc<Block>),
+    Compressed {
+        size: usize,
+        piece: Receiver<io::Result<Piece>>,
+        /// Held until the piece is written: pieces that wait for a slow writer count as well.
+        permit: Arc<Permit>,
+    },
+}
+
+/// The sink that cuts the archive into blocks and hands each to who hashes and who compresses.
+struct Blocks {
+    codec: Codec,
+    pool: Pool,
+    current: Option<Block>,
+    length: usize,
+    before: Vec<u8>,
+    hasher: Sender<Arc<Block>>,
+    writer: Sender<Pending>,
+}
+
+impl Blocks {
+    fn ship(&mut self) -> io::Result<()> {
+        let Some(mut block) = self.current.take() else { return Ok(()) };
+        block.bytes.truncate(self.length);
+        self.length = 0;
+        let block = Arc::new(block);
+        let gone = |_| io::ErrorKind::BrokenPipe.into();
+        self.hasher.send(block.clone()).map_err(|_| gone(()))?;
+        if self.codec == Codec::Plain {
+            return self.writer.send(Pending::Plain(block)).map_err(|_| gone(()));
+        }
+        let tail = block.bytes.len().saturating_sub(WINDOW);
+        let before = std::mem::replace(&mut self.before, block.bytes[tail..].to_vec());
+        let (send, piece) = mpsc::channel();
+        let (size, permit) = (block.bytes.len(), block.permit.clone());
+        self.writer.send(Pending::Compressed { size, piece, permit }).map_err(|_| gone(()))?;
+        let codec = self.codec;
+        self.pool.run(move || drop(send.send(codec.compress(&block.bytes, &before))));
+        Ok(())
+    }
+}
+
+impl Sink for Blocks {
+    fn space(&mut self) -> io::Result<&mut [u8]> {
+        let mib = self.codec.block_mib();
+        if self.length == mib << 20 {
+            self.ship()?;
+        }
+        let block = self.current.get_or_insert_with(|| {
+            let permit = Arc::new(self.pool.reserve(mib));
+            Block { bytes: vec![0; mib << 20], permit }
+        });
+        Ok(&mut block.bytes[self.length..])
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.length += count;
+    }
+}
+
+fn pipeline(
+    fill: impl FnOnce(&mut Blocks) -> Result<(), LayerError> + Send,
+    out: impl Write,
+    options: &WriteOptions,
+    progress: &dyn Fn(u64),
+) -> Result<LayerSums, LayerError> {
+    let codec = Codec::new(options.compression, options.level)?;
+    let (to_hasher, hashing) = mpsc::channel::<Arc<Block>>();
+    let (to_writer, pending) = mpsc::channel();
+    let (pool, before) = (options.pool.clone(), Vec::new());
+    let mut blocks =
+        Blocks { codec, pool, current: None, length: 0, before, hasher: to_hasher, writer: to_writer };
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            fill(&mut blocks)?;
+            blocks.ship().map_err(LayerError::Write)
+        });
+        let hashing = scope.spawn(move || {
+            let mut hasher = Hasher::new();
+            for block in hashing {
+                hasher.update(&block.bytes);
+            }
+            hasher.finish()
+        });
+        let written = Output::new(out, codec).drain(pending, progress);
+        let read = reading.join().map_err(|_| LayerError::Thread)?;
+        let diff_id = hashing.join().map_err(|_| LayerError::Thread)?;
+        // When writing fails, reading fails because of it.
+        let output = match (written, read) {
+            (Ok(output), Ok(())) => output,
+            (Ok(_), Err(error)) | (Err(error), _) => return Err(error),
+        };
+        Ok(output.sums(diff_id))
+    })
+}
+
+/// The blob on its way out.
+struct Output<W> {
+    out: W,
+    codec: Codec,
+    hasher: Hasher,
+    crc: crc32fast::Hasher,
+    size: u64,
+    uncompressed: u64,
+}
+
+impl<W: Write> Output<W> {
+    fn new(out: W, codec: Codec) -> Self {
+        let (hasher, crc) = (Hasher::new(), crc32fast::Hasher::new());
+        Self { out, codec, hasher, crc, size: 0, uncompressed: 0 }
+    }
+
+    fn drain(mut self, pending: Receiver<Pending>, progress: &dyn Fn(u64)) -> Result<Self, LayerError> {
+        self.write(&self.codec.head())?;
+        for block in pending {
+            match block {
+                Pending::Plain(block) => {
+                    self.uncompressed += block.bytes.len() as u64;
+                    self.write(&block.bytes)?;
+                }
+                Pending::Compressed { size, piece, permit } => {
+                    let piece = piece.recv().map_err(|_| LayerError::Thread)?.map_err(LayerError::Write)?;
+                    self.uncompressed += size as u64;
+                    if let Some(crc) = &piece.crc {
+                        self.crc.combine(crc);
+                    }
+                    self.write(&piece.bytes)?;
+                    drop(permit);
+                }
+            }
+            progress(self.uncompressed);
+        }
+        let tail = self.codec.tail(std::mem::take(&mut self.crc), self.uncompressed).map_err(LayerError::Write)?;
+        self.write(&tail)?;
+        self.out.flush().map_err(LayerError::Write)?;
+        Ok(self)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
+        // A plain archive's digest is its diff ID: hashed once.
+        if self.codec != Codec::Plain {
+            self.hasher.update(bytes);
+        }
+        self.size += bytes.len() as u64;
+        self.out.write_all(bytes).map_err(LayerError::Write)
+    }
+
+    fn sums(self, diff_id: Digest) -> LayerSums {
+        let digest = if self.codec == Codec::Plain { diff_id } else { self.hasher.finish() };
+        LayerSums { diff_id, digest, size: self.size, uncompressed_size: self.uncompressed }
+    }
 }
