@@ -1,0 +1,68 @@
+//! Contexts that depend on what the host answers: ignore files, archives from the web, spans of errors.
+
+mod support;
+
+use kiln_sdk::mock::MockTree;
+use support::Build;
+use support::dump;
+
+#[test]
+fn the_dockerfiles_own_ignore_file_wins() {
+    let mut build = Build::new("FROM scratch\nCOPY . /\n").file(".dockerignore", "a\n");
+    assert!(dump(&build.ok()).contains("local.excludepatterns=[\"a\"]"));
+    build = Build::new("FROM scratch\nCOPY . /\n").file(".dockerignore", "a\n");
+    build.files = build.files.file("Dockerfile.dockerignore", "b\n");
+    assert!(dump(&build.ok()).contains("local.excludepatterns=[\"b\"]"));
+}
+
+#[test]
+fn a_dockerfile_in_lower_case_is_found() {
+    let mut build = Build::new("FROM scratch\n");
+    build.files = MockTree::new().file("sub/dockerfile", "FROM scratch\nCOPY a /\n");
+    build.request.source_name = "sub/Dockerfile".to_owned();
+    build.ok();
+    let mut build = Build::new("FROM scratch\n");
+    build.files = MockTree::new();
+    assert_eq!(
+        build.error(),
+        "failed to read dockerfile: open Dockerfile: no such file or directory"
+    );
+}
+
+#[test]
+fn an_archive_from_the_web_is_unpacked() {
+    let build = |head: &[u8]| {
+        let files = MockTree::new().file("context", head);
+        Build::new("FROM scratch\nCOPY a /\n")
+            .named("context", "https://example.com/a.tgz")
+            .host(|host| host.solved(files))
+            .ok()
+    };
+    let unpacked = dump(&build(&[0x1f, 0x8b, 0x08, 0]));
+    assert!(
+        unpacked.contains("on nothing copy #0/context -> / only: unpack"),
+        "{unpacked}"
+    );
+    let plain = dump(&build(b"FROM scratch\n"));
+    assert!(!plain.contains("unpack"), "{plain}");
+}
+
+#[test]
+fn a_fault_in_a_continued_line_has_all_its_lines() {
+    let (lowered, _) = Build::new("FROM scratch\nCOPY \\\n  --from=$X \\\n  a b\n").lower();
+    let failure = lowered.expect_err("variables are not expanded there");
+    let span = failure.diagnostics[0].spans[0];
+    assert_eq!((span.source, span.start.line, span.start.column), (0, 2, 1));
+    assert_eq!((span.end.line, span.end.column), (4, 6));
+    assert_eq!(failure.sources[0].name, "Dockerfile");
+}
+
+#[test]
+fn arguments_that_nobody_declares_are_told() {
+    let lowered = Build::new("FROM scratch\nARG KNOWN\n")
+        .arg("KNOWN", "1")
+        .arg("UNKNOWN", "2")
+        .ok();
+    let texts: Vec<&str> = lowered.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(texts, ["One or more build-args [UNKNOWN] were not consumed"]);
+}
