@@ -105,6 +105,7 @@ impl Store {
             store.rebuild(aside)?;
         } else if reaped > 0 || boot.is_new {
             store.reconcile()?;
+            store.release_dead()?;
         }
         store.load_doubtful()?;
         store.inner.open.store(true, Ordering::Relaxed);

@@ -343,3 +343,39 @@ fn a_database_damaged_while_it_is_open_is_rebuilt() {
     assert!(store.tree("key").unwrap().is_some(), "in use by the other");
     assert_eq!(store.take_warnings().len() + other.take_warnings().len(), 1);
 }
+
+#[test]
+fn the_next_open_clears_up_after_a_dead_process() {
+    let (_dir, store) = fresh();
+    let lost = store.put_blob(b"lost").unwrap();
+    let root = store.root().to_owned();
+    drop(store);
+    // Killed while it showed one blob and collected another, with a tree, a scratch directory and a download open.
+    fs::write(root.join("ingest/1-dead.lock"), "").unwrap();
+    fs::create_dir_all(root.join("ingest/1-dead/tree-1/usr")).unwrap();
+    fs::create_dir_all(root.join("tmp/1-dead/1")).unwrap();
+    fs::write(
+        root.join(format!("ingest/partial-{}", Digest::of("rest").hex())),
+        "re",
+    )
+    .unwrap();
+    let shown = Digest::of("shown");
+    fs::write(root.join("blobs/sha256").join(shown.hex()), "shown").unwrap();
+    fs::remove_file(root.join("blobs/sha256").join(lost.hex())).unwrap();
+    let store = Store::open(&root).unwrap();
+    assert_eq!(names(&root.join("tmp")), Vec::<String>::new());
+    let left = names(&root.join("ingest"));
+    assert!(
+        left.iter()
+            .all(|name| name.starts_with("partial-") || name.ends_with(".lock")),
+        "{left:?}"
+    );
+    assert!(!left.contains(&"1-dead.lock".to_owned()));
+    let ids: Vec<String> = store.usage().unwrap().records.into_iter().map(|r| r.id).collect();
+    assert_eq!(
+        ids,
+        [shown.to_string(), format!("partial-{}", Digest::of("rest").hex())]
+    );
+    assert_eq!(store.read_blob(&shown, 100).unwrap(), b"shown");
+    assert_eq!(store.resume(&Digest::of("rest")).unwrap().len(), 2);
+}

@@ -146,6 +146,11 @@ impl Store {
         self.reconcile()?;
         partial::remove_abandoned(self, abandoned)?;
         self.flush_touches()?;
+        self.release_dead()
+    }
+
+    /// Ends the leases of sessions that are no more.
+    pub(crate) fn release_dead(&self) -> Result<()> {
         self.write("release dead leases", |transaction| {
             // Whoever writes a hold has its session's file already, so the list is complete inside a transaction.
             let living = session::names(self.layout())?;
