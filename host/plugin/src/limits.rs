@@ -121,7 +121,7 @@ pub struct Limits {
     pub bytes: u64,
     /// Size of the answer in bytes.
     pub output: u64,
-    /// Bytes written to the log; what is beyond is dropped, with a note, and is no error.
+    /// Bytes written to the log.
     pub log: u64,
     /// Size of the component in bytes.
     pub component: u64,

@@ -2,7 +2,7 @@
 
 pub use crate::bindings::api::kiln::plugin::graph::CacheMount;
 pub use crate::bindings::api::kiln::plugin::graph::CacheSharing;
-pub use crate::bindings::api::kiln::plugin::graph::Copy;
+pub use crate::bindings::api::kiln::plugin::graph::CopyAction as Copy;
 pub use crate::bindings::api::kiln::plugin::graph::Definition;
 pub use crate::bindings::api::kiln::plugin::graph::Exec;
 pub use crate::bindings::api::kiln::plugin::graph::FileAct;

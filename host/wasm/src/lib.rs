@@ -1,0 +1,16 @@
+//! Runs plugins as WebAssembly components: the only crate that knows wasmtime.
+//!
+//! A call gets a store of its own with limits on everything, and nothing to reach but what its world lends. What a
+//! plugin returns is hostile and is checked before it leaves this crate. Knows nothing of where components come from
+//! and of what the engine does with an answer.
+
+mod call;
+mod component;
+mod machine_code;
+mod memo;
+mod runtime;
+mod v0_1;
+
+pub use runtime::Runtime;
+pub use runtime::RuntimeConfig;
+pub use runtime::RuntimeError;

@@ -1,0 +1,138 @@
+//! Machine code of components, kept on disk under the component's digest and the engine's compatibility hash.
+//!
+//! A file is the SHA-256 of the code and the code. It is never taken from outside: the directory is the user's alone.
+
+use std::fs;
+use std::hash::Hash;
+use std::hash::Hasher;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use kiln_image::Digest;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::RuntimeError;
+
+/// Length of the digest in front of the code: `sha256:` is left out.
+const SUM: usize = 64;
+
+/// The machine code that is there.
+pub(crate) struct MachineCode {
+    dir: Option<PathBuf>,
+    compatibility: String,
+}
+
+impl MachineCode {
+    /// Opens the directory, if there is one, and makes it when it is missing.
+    pub(crate) fn open(engine: &Engine, dir: Option<PathBuf>) -> Result<Self, RuntimeError> {
+        if let Some(dir) = &dir {
+            prepare(dir)?;
+        }
+        let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self {
+            dir,
+            compatibility: format!("{:016x}", hasher.finish()),
+        })
+    }
+
+    /// Returns the component of that digest, if its code is there and whole.
+    pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+        let file = fs::read(self.path(digest)?).ok()?;
+        let (sum, code) = file.split_at_checked(SUM)?;
+        if sum != Digest::of(code).hex().as_bytes() {
+            tracing::warn!(%digest, "machine code of a plugin is damaged and is made again");
+            return None;
+        }
+        deserialize(engine, code)
+    }
+
+    /// Returns the component whose code came with this program.
+    pub(crate) fn embedded(engine: &Engine, code: &'static [u8]) -> Option<Component> {
+        deserialize(engine, code)
+    }
+
+    /// Keeps code. What goes wrong is no error: the code is made again next time.
+    pub(crate) fn keep(&self, digest: &Digest, component: &Component) {
+        let Some(path) = self.path(digest) else { return };
+        let kept = component
+            .serialize()
+            .map_err(|error| error.to_string())
+            .and_then(|code| write(&path, &code).map_err(|error| error.to_string()));
+        if let Err(error) = kept {
+            tracing::warn!(path = %path.display(), error, "cannot keep machine code of a plugin");
+        }
+    }
+
+    fn path(&self, digest: &Digest) -> Option<PathBuf> {
+        let name = format!("{}-{}.cwasm", digest.hex(), self.compatibility);
+        self.dir.as_ref().map(|dir| dir.join(name))
+    }
+}
+
+#[expect(unsafe_code, reason = "wasmtime takes machine code on trust")]
+fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: the code was made by `serialize` or `precompile_component` of this program or an earlier build of it,
+    // and is unchanged: it is either part of this executable, or was read from a directory that `prepare` found to be
+    // this user's alone and agrees with its digest. wasmtime refuses code of other versions and settings.
+    unsafe { Component::deserialize(engine, code) }.ok()
+}
+
+fn prepare(dir: &Path) -> Result<(), RuntimeError> {
+    let error = |source| RuntimeError::CacheDir {
+        path: dir.to_owned(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(error)?;
+    let meta = fs::symlink_metadata(dir).map_err(error)?;
+    let user = rustix::process::geteuid().as_raw();
+    if !meta.is_dir() || meta.uid() != user || meta.mode() & 0o077 != 0 {
+        return Err(RuntimeError::CacheDirOpen {
+            path: dir.to_owned(),
+            found: format!(
+                "{} with owner {} and mode {:04o}",
+                if meta.is_dir() {
+                    "a directory"
+                } else {
+                    "no directory"
+                },
+                meta.uid(),
+                meta.mode() & 0o7777
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn write(path: &Path, code: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(Digest::of(code).hex().as_bytes())?;
+    file.write_all(code)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// A hash that is the same in every run; the standard library promises that for none of its own.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The engine that all plugins share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kiln_plugin::Frontend;
+use kiln_plugin::Limits;
+use kiln_plugin::MemoStore;
+use kiln_plugin::PluginError;
+use tokio::sync::Semaphore;
+use wasmtime::Config;
+use wasmtime::Engine;
+use wasmtime::OptLevel;
+use wasmtime::WasmBacktraceDetails;
+
+use crate::machine_code::MachineCode;
+use crate::v0_1;
+
+/// Stack of a plugin; the fiber that it runs on has twice as much, for the host's own frames.
+const STACK: usize = 1 << 20;
+/// How often running plugins look at their deadline.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How plugins are run.
+#[derive(Clone)]
+pub struct RuntimeConfig {
+    /// Where machine code is kept, if anywhere. Made with mode 0700; must belong to the user.
+    pub cache_dir: Option<PathBuf>,
+    /// Limits of each call of a frontend.
+    pub frontend: Limits,
+    /// Most instances at once; more wait.
+    pub instances: usize,
+    /// Where answers are remembered, if anywhere.
+    pub memo: Option<Arc<dyn MemoStore>>,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            frontend: Limits::frontend(),
+            instances: 4 * std::thread::available_parallelism().map_or(1, usize::from),
+            memo: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for RuntimeConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RuntimeConfig")
+            .field("cache_dir", &self.cache_dir)
+            .field("frontend", &self.frontend)
+            .field("instances", &self.instances)
+            .field("memo", &self.memo.is_some())
+            .finish()
+    }
+}
+
+/// The plugin runtime cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// This machine cannot run WebAssembly as configured.
+    #[error("cannot set up the WebAssembly engine: {message}")]
+    Engine {
+        /// Why.
+        message: String,
+    },
+    /// The directory for machine code cannot be used.
+    #[error("cannot use `{}` for machine code of plugins", path.display())]
+    CacheDir {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The directory for machine code is open to others, who could put code into it.
+    #[error("`{}` holds machine code of plugins and must belong to this user with mode 0700, found {found}", path.display())]
+    CacheDirOpen {
+        /// Which directory.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+}
+
+/// Runs plugins. Cheap to clone; all clones share one engine.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) config: RuntimeConfig,
+    pub(crate) code: MachineCode,
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Runtime").field(&self.shared.config).finish()
+    }
+}
+
+impl Runtime {
+    /// Sets up the engine and starts the clock that interrupts plugins.
+    ///
+    /// # Errors
+    /// The machine cannot run WebAssembly, or the cache directory cannot be used.
+    pub fn open(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        let engine = engine().map_err(|error| RuntimeError::Engine {
+            message: error.root_cause().to_string(),
+        })?;
+        let code = MachineCode::open(&engine, config.cache_dir.clone())?;
+        start_ticking(&engine)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                code,
+                permits: Arc::new(Semaphore::new(config.instances.max(1))),
+                config,
+            }),
+        })
+    }
+
+    /// Makes a frontend of a component. `name` is what errors call it; `precompiled` is what
+    /// [`Runtime::precompile`] made of the same component, embedded in this program.
+    ///
+    /// Compiles when there is no machine code yet, which takes from 0.1 s to half a minute of CPU time: not for a
+    /// thread that others wait for.
+    ///
+    /// # Errors
+    /// The bytes are not a component of the world `frontend-plugin`, or do not compile.
+    pub fn frontend(
+        &self,
+        name: &str,
+        component: &[u8],
+        precompiled: Option<&'static [u8]>,
+    ) -> Result<Arc<dyn Frontend>, PluginError> {
+        let loaded = self.load(name, component, precompiled)?;
+        Ok(Arc::new(v0_1::WasmFrontend::new(self.clone(), loaded)?))
+    }
+
+    /// Returns machine code of a component for [`Runtime::frontend`] of the same version on the same kind of
+    /// processor.
+    ///
+    /// # Errors
+    /// The bytes are not a component, or do not compile.
+    pub fn precompile(&self, name: &str, component: &[u8]) -> Result<Vec<u8>, PluginError> {
+        self.check_bytes(name, component)?;
+        self.shared
+            .engine
+            .precompile_component(component)
+            .map_err(|error| crate::component::compile_error(name, &error))
+    }
+}
+
+fn engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        // Fuel is the same on every machine; epochs bound the time on this one.
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK)
+        .async_stack_size(2 * STACK)
+        // Equal inputs give equal outputs, to the last bit of a float.
+        .cranelift_nan_canonicalization(true)
+        .wasm_relaxed_simd(false)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    Engine::new(&config)
+}
+
+/// Ticks until the last clone of the engine is gone.
+fn start_ticking(engine: &Engine) -> Result<(), RuntimeError> {
+    let weak = engine.weak();
+    let tick = move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    let thread = std::thread::Builder::new().name("plugin-clock".to_owned());
+    thread.spawn(tick).map_err(|error| RuntimeError::Engine {
+        message: error.to_string(),
+    })?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What `bindgen!` makes of `kiln:plugin@0.1.0`: one set of types, and a module for each world.
+
+/// The interfaces that the host offers, with their types.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
+pub(crate) mod api {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "host-imports",
+        imports: { default: async | trappable },
+        with: {
+            "kiln:plugin/content.tree": crate::call::handle::TreeHandle,
+            "kiln:plugin/content.blob": crate::call::handle::BlobHandle,
+        },
+    });
+}
+
+/// World `frontend-plugin`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
+pub(crate) mod frontend {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "frontend-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+    });
+}
+
+/// The worlds that nothing drives yet: they must bind, so that their shape is known to work.
+#[cfg(test)]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
+mod others {
+    mod cataloger {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "cataloger-plugin",
+            imports: { default: async | trappable },
+            exports: { default: async },
+            with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+        });
+    }
+    mod scanner {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "scanner-plugin",
+            imports: { default: async | trappable },
+            exports: { default: async },
+            with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+        });
+    }
+    mod cache {
+        wasmtime::component::bindgen!({
+            path: "../../wit",
+            world: "cache-plugin",
+            imports: { default: async | trappable },
+            exports: { default: async },
+            with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+        });
+    }
+}
