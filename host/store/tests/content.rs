@@ -379,3 +379,14 @@ fn the_next_open_clears_up_after_a_dead_process() {
     assert_eq!(store.read_blob(&shown, 100).unwrap(), b"shown");
     assert_eq!(store.resume(&Digest::of("rest")).unwrap().len(), 2);
 }
+
+#[test]
+fn a_tree_keeps_the_mode_of_its_root() {
+    let (_dir, store) = fresh();
+    let tree = store.new_tree().unwrap();
+    fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let path = tree.commit("closed", 0).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o555);
+    assert!(store.delete_tree("closed").unwrap());
+    assert!(!path.exists());
+}
