@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Times kiln beside its peers on the same work, in one run, alternating, on a fresh tmpfs each time.
+
+    cargo xtask build && benches/workloads.py [--runs N] [--only W1,W2] [--peers buildah]
+
+Prints a Markdown table of medians (wall, CPU, peak memory of the largest process) and the ratio of each peer to kiln in
+the same round. Needs root (tmpfs), Debian's `buildah` and `runc` for the peer, and `cargo xtask roots`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+KILN = pathlib.Path(os.environ.get("KILN_BIN", ROOT / "target/release/kiln"))
+ROOTS = pathlib.Path(os.environ.get("KILN_TEST_ROOTS", pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "kiln-test"))
+
+W1_FILES = 40_000
+W1_BYTES = 1 << 30
+
+
+class Scratch:
+    """A fresh tmpfs."""
+
+    def __enter__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="kiln-bench-"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12g", "tmpfs", self.path], check=True)
+        return self.path
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", self.path], check=True)
+        self.path.rmdir()
+
+
+def timed(command, **more):
+    """Runs a command; returns wall and CPU seconds and the peak memory of its largest process in MiB."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, **more)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - start
+        if status:
+            log.seek(0)
+            sys.exit(f"{' '.join(map(str, command))} failed:\n{log.read().decode(errors='replace')[-4000:]}")
+    del before
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024}
+
+
+def copy_tree(target):
+    """Copies 40,000 files, 1 GiB at the most, from /usr."""
+    files = size = 0
+    for directory, _, names in os.walk("/usr"):
+        for name in sorted(names):
+            source = pathlib.Path(directory, name)
+            if source.is_symlink() or not source.is_file():
+                continue
+            if files >= W1_FILES or size + source.stat().st_size > W1_BYTES:
+                continue
+            place = target / source.relative_to("/usr")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place)
+            files += 1
+            size += source.stat().st_size
+    return files, size
+
+
+class Kiln:
+    name = "kiln"
+
+    def __init__(self, scratch):
+        self.env = {**os.environ, "KILN_HOME": str(scratch / "kiln")}
+
+    def build(self, context, *flags):
+        return timed([KILN, "build", "--progress=quiet", *flags, context], env=self.env)
+
+    def archive(self, context, dest):
+        return self.build(context, "-o", f"type=oci,dest={dest}")
+
+    def cached(self, context):
+        return self.build(context, "-o", "type=cacheonly")
+
+    def base(self, context):
+        return self.build(context, "--build-context", f"base=oci-layout://{ROOTS}/debian", "-t", "result")
+
+    def import_base(self, directory):
+        (directory / "Dockerfile").write_text("FROM base\nRUN true\n")
+        self.base(directory)
+
+
+class Buildah:
+    name = "buildah"
+
+    def __init__(self, scratch):
+        self.flags = ["--root", scratch / "buildah/root", "--runroot", scratch / "buildah/run", "--storage-driver", "overlay"]
+
+    def run(self, *words):
+        return timed(["buildah", *self.flags, *words])
+
+    def bud(self, context, *more):
+        common = ["--layers", "--isolation", "oci", "--runtime", "runc", "--network", "host", "--ulimit", "nofile=20000:20000"]
+        return self.run("bud", *common, *more, context)
+
+    def archive(self, context, dest):
+        built = self.bud(context, "-t", "result")
+        pushed = self.run("push", "result", f"oci-archive:{dest}")
+        return {"wall": built["wall"] + pushed["wall"], "cpu": built["cpu"] + pushed["cpu"], "mib": max(built["mib"], pushed["mib"])}
+
+    def cached(self, context):
+        return self.bud(context)
+
+    def base(self, context):
+        return self.bud(context, "-t", "result")
+
+    def import_base(self, _):
+        self.run("pull", f"oci:{ROOTS}/debian:latest")
+        name = subprocess.run(["buildah", *self.flags, "images", "-q"], capture_output=True, text=True, check=True).stdout.split()[0]
+        self.run("tag", name, "localhost/base")
+
+
+def context_of(scratch, name, dockerfile):
+    directory = scratch / name
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "Dockerfile").write_text(dockerfile)
+    return directory
+
+
+def w1(tool, scratch, results):
+    context = scratch / "w1"
+    copy_tree(context / "tree")
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY tree /tree\n")
+    results["W1: COPY of 40,000 files, 1 GiB, to an OCI archive, gzip 6"] = tool.archive(context, scratch / "out.tar")
+    os.remove(scratch / "out.tar")
+    tool.cached(context)
+    results["W4: W1 without output, nothing changed"] = tool.cached(context)
+    changed = next((context / "tree").rglob("*.h"), None) or next(p for p in (context / "tree").rglob("*") if p.is_file())
+    changed.write_text("changed")
+    results["W4: one small file changed"] = tool.cached(context)
+
+
+def w2(tool, scratch, results):
+    tool.import_base(context_of(scratch, "import", "FROM base\n"))
+    base = "base" if tool.name == "kiln" else "localhost/base"
+    steps = "".join(f"RUN true {n}\n" for n in range(10))
+    context = context_of(scratch, "w2", f"FROM {base}\n{steps}")
+    results["W2: Debian base, 10 RUN, cold"] = tool.base(context)
+    results["W2: again, nothing to do"] = tool.base(context)
+
+
+def w3(tool, scratch, results):
+    tool.import_base(context_of(scratch, "import", "FROM base\n"))
+    base = "base" if tool.name == "kiln" else "localhost/base"
+    text = ""
+    for n in range(8):
+        text += f"FROM {base} AS s{n}\nRUN head -c 300M /dev/zero | sha256sum > /sum{n}; head -c 32M /dev/urandom > /file{n}\n"
+    text += f"FROM {base}\n" + "".join(f"COPY --from=s{n} /sum{n} /file{n} /\n" for n in range(8))
+    context = context_of(scratch, "w3", text)
+    results["W3: eight stages at once"] = tool.base(context)
+
+
+WORKLOADS = {"W1": w1, "W2": w2, "W3": w3}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", default="W1,W2,W3")
+    parser.add_argument("--peers", default="buildah")
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    tools = [Kiln] + [t for t in (Buildah,) if t.name in args.peers.split(",") and shutil.which(t.name)]
+    figures = {}
+    for _ in range(args.runs):
+        for key in args.only.split(","):
+            for tool in tools:
+                with Scratch() as scratch:
+                    results = {}
+                    WORKLOADS[key](tool(scratch), scratch, results)
+                    for work, figure in results.items():
+                        figures.setdefault(work, {}).setdefault(tool.name, []).append(figure)
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(figures, indent=1))
+    print(f"{os.cpu_count()} cores, {args.runs} rounds, medians\n")
+    print("| work | tool | wall s | CPU s | peak MiB | wall, ratio to kiln |\n|---|---|---|---|---|---|")
+    for work, by_tool in figures.items():
+        ours = [f["wall"] for f in by_tool["kiln"]]
+        for tool, runs in by_tool.items():
+            median = {k: statistics.median(f[k] for f in runs) for k in ("wall", "cpu", "mib")}
+            ratio = statistics.median(r["wall"] / o for r, o in zip(runs, ours))
+            print(f"| {work} | {tool} | {median['wall']:.3f} | {median['cpu']:.3f} | {median['mib']:.0f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
