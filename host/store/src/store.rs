@@ -64,8 +64,8 @@ impl Store {
     /// left. A damaged database is moved aside and rebuilt from the blobs; see [`Store::take_warnings`].
     ///
     /// # Errors
-    /// [`crate::StoreError::ReadOnly`] when it cannot be written, [`crate::StoreError::Full`] when even the space set aside for
-    /// this is not enough, [`crate::StoreError::Version`] when a newer kiln wrote it.
+    /// [`crate::StoreError::ReadOnly`] when it cannot be written, [`crate::StoreError::Full`] when even the space
+    /// set aside for this is not enough, [`crate::StoreError::Version`] when a newer kiln wrote it.
     pub fn open(root: &Path) -> Result<Self> {
         match Self::open_once(root) {
             Err(error) if error.is_full() && (Layout::open(root)?).drop_ballast() => Self::open_once(root),

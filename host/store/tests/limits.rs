@@ -1,5 +1,10 @@
 //! Disks that are full or cannot be written. These need root to mount something; without, they say so and prove
 //! nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "functions that tests share count as no tests"
+)]
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,10 @@
 //! Several processes on one store: writing the same things, killed at random moments, collecting garbage under
 //! each other's feet.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "functions that tests share count as no tests"
+)]
 
 use std::collections::HashMap;
 use std::env;
