@@ -97,6 +97,13 @@ pub enum Node {
     Whiteout,
 }
 
+impl Node {
+    /// Returns true for a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self, Self::Directory { .. })
+    }
+}
+
 /// One path and what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -106,6 +113,16 @@ pub struct Entry {
     pub meta: Metadata,
     /// What.
     pub node: Node,
+}
+
+impl Entry {
+    /// Returns the size of a regular file in bytes; none for anything else, a hard link included.
+    pub fn size(&self) -> Option<u64> {
+        match self.node {
+            Node::File { size, .. } => Some(size),
+            _ => None,
+        }
+    }
 }
 
 /// What one layer changes: entries in walk order ([`TreePath`]'s), each path once, parents before children where the
@@ -120,6 +137,12 @@ impl ChangeSet {
         entries.reverse();
         entries.dedup_by(|later, earlier| later.path == earlier.path);
         entries.reverse();
+        Self(entries)
+    }
+
+    /// Takes entries that are in order and have different paths.
+    pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| a.path < b.path), "entries out of order");
         Self(entries)
     }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::fmt;
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -29,9 +29,8 @@ impl TreePath {
     /// When it is absolute, too long, or has an empty, `.` or `..` component or a NUL.
     pub fn parse(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let bytes = bytes.as_ref();
-        let component = |c: &[u8]| !c.is_empty() && c != b"." && c != b".." && c.len() <= MAX_NAME;
-        let whole = bytes.is_empty() || bytes.split(|&b| b == b'/').all(component);
-        if !whole || bytes.len() > MAX_PATH || bytes.contains(&0) {
+        let whole = bytes.is_empty() || bytes.split(|&b| b == b'/').all(Self::is_name);
+        if !whole || bytes.len() > MAX_PATH {
             return Err(PathError(String::from_utf8_lossy(bytes).into_owned()));
         }
         Ok(Self(bytes.into()))
@@ -105,15 +104,33 @@ impl TreePath {
     /// # Errors
     /// When `name` is not one clean component or the result is too long.
     pub fn join_name(&self, name: &[u8]) -> Result<Self, PathError> {
-        if name.is_empty() || name.contains(&b'/') {
+        let length = self.0.len() + 1 + name.len();
+        if !Self::is_name(name) || name.contains(&b'/') || length > MAX_PATH {
             return Err(PathError(String::from_utf8_lossy(name).into_owned()));
         }
-        self.join(&Self::parse(name)?)
+        let mut path = Vec::with_capacity(length);
+        path.extend_from_slice(&self.0);
+        if !self.is_root() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        Ok(Self(path.into()))
     }
 
     /// Returns true when `self` is `above` or lies below it.
     pub fn starts_with(&self, above: &Self) -> bool {
-        self.strip_prefix(above).is_some()
+        above.is_root()
+            || self.0.strip_prefix(&*above.0).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
+    }
+
+    /// Returns the first `length` bytes, which end before a separator.
+    pub(crate) fn prefix(&self, length: usize) -> Self {
+        Self(self.0[..length].into())
+    }
+
+    /// Returns true for a component that can be in a path.
+    fn is_name(name: &[u8]) -> bool {
+        !name.is_empty() && name != b"." && name != b".." && name.len() <= MAX_NAME && !name.contains(&0)
     }
 
     /// Returns what is left of this path below `above`; `None` when it lies elsewhere.
@@ -134,7 +151,9 @@ impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> Ordering {
         // A separator sorts before every byte, so that `a/b` comes before `a-b`.
         let key = |b: &u8| if *b == b'/' { 0u16 } else { u16::from(*b) + 1 };
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        let (a, b) = (&self.0, &other.0);
+        let same = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
+        a.get(same).map(key).cmp(&b.get(same).map(key))
     }
 }
 
@@ -177,14 +196,21 @@ mod tests {
         for bad in ["/a", "a/", "a//b", "a/../b", ".", "a\0b", &"a".repeat(256)] {
             assert!(TreePath::parse(bad).is_err(), "{bad}");
         }
-        for (path, clean) in [("/a/./b/", "/a/b"), ("../../etc", "/etc"), ("a/../..", "/"), ("", "/")] {
+        for (path, clean) in [
+            ("/a/./b/", "/a/b"),
+            ("../../etc", "/etc"),
+            ("a/../..", "/"),
+            ("", "/"),
+        ] {
             assert_eq!(TreePath::clean(path).unwrap().to_string(), clean);
         }
     }
 
     #[test]
     fn the_order_is_that_of_a_walk() {
-        let mut paths: Vec<_> = ["a-b", "b", "a/c", "a", ""].map(|p| TreePath::parse(p).unwrap()).into();
+        let mut paths: Vec<_> = ["a-b", "b", "a/c", "a", ""]
+            .map(|p| TreePath::parse(p).unwrap())
+            .into();
         paths.sort();
         assert_eq!(format!("{paths:?}"), "[/, /a, /a/c, /a-b, /b]");
     }
