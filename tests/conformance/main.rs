@@ -1,0 +1,4 @@
+//! Build cases of the shared conformance data, run through the command line.
+
+#[test]
+fn cases() {}
