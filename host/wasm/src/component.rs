@@ -17,6 +17,15 @@ pub(crate) struct Loaded {
     pub(crate) component: Component,
 }
 
+impl Loaded {
+    /// Tells whether the component cannot do without WASI.
+    pub(crate) fn imports_wasi(&self) -> bool {
+        let kind = self.component.component_type();
+        kind.imports(self.component.engine())
+            .any(|(name, _)| name.starts_with("wasi:"))
+    }
+}
+
 impl Runtime {
     /// Refuses bytes that are not worth compiling.
     pub(crate) fn check_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), PluginError> {

@@ -103,7 +103,7 @@ impl WasmFrontend {
         }
         // What is left are differences in types, which wasmtime names best.
         let mut linker = Linker::new(engine);
-        let pre = link(&mut linker)
+        let pre = link(&mut linker, &loaded)
             .and_then(|()| linker.instantiate_pre(&loaded.component))
             .and_then(FrontendPluginPre::new)
             .map_err(|error| wrong(vec![format!("{error:#}")]))?;
@@ -242,8 +242,11 @@ impl WasmFrontend {
     }
 }
 
-fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    link_wasi(linker)?;
+fn link(linker: &mut Linker<CallState>, loaded: &Loaded) -> wasmtime::Result<()> {
+    // Some two hundred functions that most plugins do without.
+    if loaded.imports_wasi() {
+        link_wasi(linker)?;
+    }
     FrontendPlugin::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 

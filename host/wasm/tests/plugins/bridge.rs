@@ -13,6 +13,7 @@ use kiln_plugin::Diagnostic;
 use kiln_plugin::Failure;
 use kiln_plugin::FileTree;
 use kiln_plugin::Filter;
+use kiln_plugin::Frontend;
 use kiln_plugin::FrontendBridge;
 use kiln_plugin::HostError;
 use kiln_plugin::Limits;
@@ -31,6 +32,8 @@ use kiln_wasm::RuntimeConfig;
 pub(crate) struct Bridge {
     pub(crate) contexts: Mutex<u32>,
     pub(crate) logs: Mutex<Vec<String>>,
+    /// The frontend that is called by any name.
+    pub(crate) other: Option<Arc<dyn Frontend>>,
 }
 
 #[async_trait]
@@ -58,8 +61,13 @@ impl FrontendBridge for Bridge {
         Err(HostError::Other("nothing is built here".into()))
     }
 
-    async fn call_frontend(&self, name: &str, _request: &Request) -> Result<Lowered, Failure> {
-        Err(Failure::of(format!("unknown frontend `{name}`")))
+    async fn call_frontend(&self, name: &str, request: &Request) -> Result<Lowered, Failure> {
+        let Some(other) = &self.other else {
+            return Err(Failure::of(format!("unknown frontend `{name}`")));
+        };
+        let files = Arc::new(MemoryTree::new());
+        let lowered = other.lower(request, files, Arc::new(Self::default())).await;
+        lowered.map_err(|error| Failure::of(error.to_string()))
     }
 
     fn report(&self, _diagnostic: Diagnostic) {}

@@ -30,6 +30,11 @@ const ZEROS: &str = "i32.const 1024";
 impl Guest<'_> {
     /// Returns the component.
     pub(crate) fn component(&self) -> Vec<u8> {
+        self.component_with(str::to_owned)
+    }
+
+    /// Returns the component, with the WIT changed first.
+    pub(crate) fn component_with(&self, change: impl Fn(&str) -> String) -> Vec<u8> {
         let body = |body: &'static str, given: &str| match given.is_empty() {
             true => body.to_owned(),
             false => given.to_owned(),
@@ -70,13 +75,13 @@ impl Guest<'_> {
             )"#
             ),
             "frontend-plugin",
-            |wit| wit,
+            change,
         )
     }
 }
 
 /// Makes a component of a module for a world, with the WIT changed first.
-pub(crate) fn encode(module: &str, world: &str, change: impl Fn(String) -> String) -> Vec<u8> {
+pub(crate) fn encode(module: &str, world: &str, change: impl Fn(&str) -> String) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("the module is written well");
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut text = String::from("package kiln:plugin@0.1.0;\n");
@@ -91,7 +96,7 @@ pub(crate) fn encode(module: &str, world: &str, change: impl Fn(String) -> Strin
     }
     let mut resolve = Resolve::default();
     let package = resolve
-        .push_str("plugin.wit", &change(text))
+        .push_str("plugin.wit", &change(&text))
         .expect("the WIT parses");
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();

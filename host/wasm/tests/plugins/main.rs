@@ -1,4 +1,5 @@
 //! Components, most of them hostile, against the real runtime.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bridge;
 mod code;
@@ -6,3 +7,5 @@ mod guest;
 mod hostile;
 mod memo;
 mod misfits;
+mod nested;
+mod wasi;

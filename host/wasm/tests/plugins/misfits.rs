@@ -69,7 +69,7 @@ fn another_kind_of_plugin_is_named() {
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
         (func (export "kiln:plugin/cataloger@0.1.0#interests") (result i32) i32.const 0)
         (func (export "kiln:plugin/cataloger@0.1.0#catalog") (param i32 i32) (result i32) i32.const 0))"#;
-    let error = refused(&encode(module, "cataloger-plugin", |wit| wit), "").to_string();
+    let error = refused(&encode(module, "cataloger-plugin", str::to_owned), "").to_string();
     let expect = "plugin exports `kiln:plugin/cataloger@0.1.0`; the world needs `kiln:plugin/frontend@0.1.0`";
     assert!(error.contains(expect), "{error}");
 }
@@ -83,7 +83,7 @@ fn an_interface_of_another_kind_is_not_lent() {
         (func (export "kiln:plugin/frontend@0.1.0#describe") (result i32) i32.const 0)
         (func (export "kiln:plugin/frontend@0.1.0#lower") (param i32) (result i32) i32.const 0)
         (func (export "kiln:plugin/frontend@0.1.0#subrequest") (param i32) (result i32) i32.const 0))"#;
-    let greedy = |wit: String| {
+    let greedy = |wit: &str| {
         let world = "world frontend-plugin {";
         wit.replace(world, &format!("{world}\n    import objects;"))
     };
@@ -103,7 +103,7 @@ fn types_that_differ_are_refused() {
         (func (export "kiln:plugin/frontend@0.1.0#describe") (result i32) i32.const 0)
         (func (export "kiln:plugin/frontend@0.1.0#lower") (param i32) (result i32) i32.const 0)
         (func (export "kiln:plugin/frontend@0.1.0#subrequest") (param i32) (result i32) i32.const 0))"#;
-    let grown = |wit: String| wit.replace("enum level {", "enum level {\n        trace,");
+    let grown = |wit: &str| wit.replace("enum level {", "enum level {\n        trace,");
     let error = refused(&encode(module, "frontend-plugin", grown), "").to_string();
     assert!(error.contains("kiln:plugin/log@0.1.0"), "{error}");
 }
