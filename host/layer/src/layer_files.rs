@@ -37,7 +37,7 @@ impl LayerFiles {
     /// # Errors
     /// When an archive cannot be read or is too short, or the copy cannot be written.
     pub fn extract(
-        entries: impl IntoIterator<Item = &Entry>,
+        entries: &[Entry],
         scratch: &Path,
         mut open: impl FnMut(&Digest) -> io::Result<Box<dyn Read + Send>>,
     ) -> io::Result<Self> {
