@@ -16,6 +16,9 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+/// Extended attributes as name and value, sorted by name.
+pub type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
 /// What a file system says of an entry beside its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
@@ -27,8 +30,8 @@ pub struct Metadata {
     pub gid: u32,
     /// Time of the last change of the content.
     pub mtime: Timestamp,
-    /// Extended attributes, sorted by name. Overlayfs' own (`user.overlay.*`, `trusted.overlay.*`) never appear.
-    pub xattrs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Extended attributes. Overlayfs' own (`user.overlay.*`, `trusted.overlay.*`) never appear.
+    pub xattrs: Xattrs,
 }
 
 /// Where the bytes of a regular file are.

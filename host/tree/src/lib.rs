@@ -7,6 +7,7 @@ mod change;
 pub mod hash;
 pub mod ops;
 mod path;
+mod squash;
 mod tree;
 pub mod users;
 
@@ -16,6 +17,7 @@ pub use change::Entry;
 pub use change::Metadata;
 pub use change::Node;
 pub use change::Timestamp;
+pub use change::Xattrs;
 pub use ops::OpError;
 pub use path::PathError;
 pub use path::TreePath;

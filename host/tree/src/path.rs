@@ -128,6 +128,11 @@ impl TreePath {
         Self(self.0[..length].into())
     }
 
+    /// Returns the path with a leading `/`.
+    pub(crate) fn to_string_bytes(&self) -> Vec<u8> {
+        [b"/", &*self.0].concat()
+    }
+
     /// Returns true for a component that can be in a path.
     fn is_name(name: &[u8]) -> bool {
         !name.is_empty() && name != b"." && name != b".." && name.len() <= MAX_NAME && !name.contains(&0)

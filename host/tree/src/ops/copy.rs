@@ -21,7 +21,6 @@ use crate::Timestamp;
 use crate::Tree;
 use crate::TreePath;
 use crate::tree::Links;
-use crate::tree::implied_directory;
 
 /// Copies all that `action` names from `source`. `created` is the time of directories that are made on the way when
 /// the action has none.

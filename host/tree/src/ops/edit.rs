@@ -21,6 +21,8 @@ use crate::users::Ids;
 pub(super) struct Edit<'a> {
     base: &'a Tree,
     changes: BTreeMap<TreePath, Entry>,
+    /// How many hard links were put, at least: without any, nothing needs to be looked for.
+    links: usize,
 }
 
 /// Metadata of what an operation makes from nothing.
@@ -40,7 +42,7 @@ impl Made {
 
 impl<'a> Edit<'a> {
     pub(super) fn new(base: &'a Tree) -> Self {
-        Self { base, changes: BTreeMap::new() }
+        Self { base, changes: BTreeMap::new(), links: 0 }
     }
 
     /// Returns what is at `path` now. Never a whiteout.
@@ -71,8 +73,48 @@ impl<'a> Edit<'a> {
         Ok(resolve(path, follow, &readlink)?)
     }
 
-    /// Puts an entry where nothing is, or a directory where one is. The directory above must be there.
+    /// Returns what a hard link to the file at `path` is in this change set: a link when the file is part of it, else
+    /// another file with the same content, for links do not reach into other layers.
+    pub(super) fn link_to(&self, path: &TreePath) -> Option<Node> {
+        match self.changes.get(path).map(|entry| &entry.node) {
+            Some(Node::File { .. }) => Some(Node::Hardlink { target: path.clone() }),
+            Some(node) => Some(node.clone()),
+            None => {
+                self.look(path)?;
+                let found = self.base.lookup(path)?;
+                match self.base.file_of(&found) {
+                    Some((size, content)) => Some(Node::File { size, content: content.clone() }),
+                    None => Some(found.node.clone()),
+                }
+            }
+        }
+    }
+
+    /// Moves the content of the file at `path`, which is about to go, to the first of its hard links.
+    fn move_content(&mut self, path: &TreePath) {
+        if self.links == 0 || !matches!(self.changes.get(path).map(|entry| &entry.node), Some(Node::File { .. })) {
+            return;
+        }
+        let is_link = |entry: &Entry| matches!(&entry.node, Node::Hardlink { target } if target == path);
+        let mut heirs: Vec<TreePath> = Vec::new();
+        heirs.extend(self.changes.values().filter(|entry| is_link(entry)).map(|entry| entry.path.clone()));
+        let Some((first, others)) = heirs.split_first() else { return };
+        let content = self.changes.get(path).map(|entry| entry.node.clone());
+        if let (Some(heir), Some(node)) = (self.changes.get_mut(first), content) {
+            heir.node = node;
+        }
+        for other in others {
+            if let Some(link) = self.changes.get_mut(other) {
+                link.node = Node::Hardlink { target: first.clone() };
+            }
+        }
+    }
+
+    /// Puts an entry where nothing is, a non-directory where another is, or a directory where one is. The directory
+    /// above must be there.
     pub(super) fn put(&mut self, mut entry: Entry) {
+        self.move_content(&entry.path);
+        self.links += usize::from(matches!(entry.node, Node::Hardlink { .. }));
         if let Node::Directory { opaque } = &mut entry.node {
             // What was there before this operation and was removed by it must not shine through.
             *opaque |= match self.changes.get(&entry.path).map(|before| &before.node) {
@@ -93,9 +135,11 @@ impl<'a> Edit<'a> {
         let from_here = self.changes.range(path.clone()..);
         gone.extend(from_here.map(|(path, _)| path).take_while(|below| below.starts_with(path)).cloned());
         for path in gone {
+            self.move_content(&path);
             self.changes.remove(&path);
         }
         if self.look(path).is_some() {
+            // It is in a layer below.
             let entry = Entry { path: path.clone(), meta: Metadata::default(), node: Node::Whiteout };
             self.changes.insert(path.clone(), entry);
         }

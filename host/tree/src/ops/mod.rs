@@ -25,7 +25,7 @@ pub use make::mkfile;
 pub use make::symlink;
 pub use remove::rm;
 pub use unpack::unpack;
-pub(crate) use wildcard::has_wildcards;
+pub use wildcard::has_wildcards;
 pub(crate) use wildcard::split_wildcards;
 
 use std::sync::Arc;

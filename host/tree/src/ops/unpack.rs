@@ -105,10 +105,7 @@ impl Unpacker<'_, '_> {
     fn link(&mut self, entry: &Entry, target: &TreePath) -> Result<Node, OpError> {
         self.parent = None;
         let target = self.target(target)?;
-        match self.edit.look(&target).map(|there| there.into_owned().node) {
-            Some(Node::Hardlink { target }) => Ok(Node::Hardlink { target }),
-            Some(Node::File { .. }) if self.edit.is_changed(&target) => Ok(Node::Hardlink { target }),
-            Some(node @ Node::File { .. }) => Ok(node),
+        match self.edit.link_to(&target) {
             Some(Node::Directory { .. }) => {
                 Err(OpError::Path { action: "link", path: target, problem: Problem::IsDirectory })
             }

@@ -9,7 +9,7 @@ use crate::Tree;
 use crate::TreePath;
 
 /// Returns true when `path` has a wildcard that is not escaped.
-pub(crate) fn has_wildcards(path: &str) -> bool {
+pub fn has_wildcards(path: &str) -> bool {
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
