@@ -58,6 +58,7 @@ pub(crate) struct BuildContext {
     found: Once<(ImageId, Platform), Image>,
     unpacked: Once<String, PathBuf>,
     scratch: Mutex<Vec<kiln_store::Scratch>>,
+    kept: Mutex<Vec<Arc<Layer>>>,
 }
 
 fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
@@ -75,8 +76,13 @@ impl BuildContext {
         let now = Timestamp::now();
         let created = request.epoch.and_then(|epoch| Timestamp::from_second(epoch).ok()).unwrap_or(now);
         let session = Digest::of(format!("{} {now}", std::process::id())).short();
-        let (locals, found, unpacked, scratch) = Default::default();
-        Self { config, request, layers, images, sink, session, created, locals, found, unpacked, scratch }
+        let (locals, found, unpacked, scratch, kept) = Default::default();
+        Self { config, request, layers, images, sink, session, created, locals, found, unpacked, scratch, kept }
+    }
+
+    /// Keeps a layer for as long as the build.
+    pub(crate) fn keep(&self, layer: Arc<Layer>) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(layer);
     }
 
     /// Returns the image, found once in a build.

@@ -101,6 +101,15 @@ pub enum EngineError {
         /// The value.
         value: String,
     },
+    /// A source of a file operation cannot be read.
+    #[error("cannot read `{path}`")]
+    ReadSource {
+        /// The file.
+        path: kiln_tree::TreePath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A path that cannot be used.
     #[error("unusable path")]
     Path(#[source] kiln_tree::PathError),
@@ -170,7 +179,7 @@ pub struct Place {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The frontend refused the build file.
-    #[error("{}", summary(.0))]
+    #[error("{0}")]
     Frontend(Box<kiln_plugin::Failure>),
     /// The frontend itself failed: a trap, a limit, a denied import.
     #[error(transparent)]
@@ -220,10 +229,6 @@ pub enum BuildError {
     /// The build was cancelled.
     #[error("context canceled")]
     Canceled,
-}
-
-fn summary(failure: &kiln_plugin::Failure) -> String {
-    failure.diagnostics.first().map_or_else(|| "the frontend failed".to_owned(), |d| d.message.clone())
 }
 
 impl BuildError {

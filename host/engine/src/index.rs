@@ -15,6 +15,7 @@ use kiln_solver::KeyId;
 use kiln_solver::Link;
 use kiln_solver::Origin;
 use kiln_solver::Record;
+use kiln_store::Object;
 use kiln_store::Owner;
 use kiln_store::Store;
 
@@ -112,12 +113,14 @@ impl CacheIndex<Ref> for StoreIndex {
                 None => return Ok(None),
             }
         }
-        self.store.touch(&Owner::new(RECORDS, &key));
+        self.store.touch(&Owner::new(RECORDS, key));
         Ok(Some(Ref::new(layers)))
     }
 
     async fn link(&self, entry: &Entry) -> Result<(), IndexError> {
-        self.store.put_many(&self.rows(entry)).map_err(IndexError::new)
+        let rows = self.rows(entry);
+        let write = |entries: &kiln_store::Entries<'_>| rows.iter().try_for_each(|(b, k, v)| entries.put(b, k, v));
+        self.store.transaction(write).map_err(IndexError::new)
     }
 
     async fn save(&self, entry: &Entry, result: &Ref) -> Result<(), IndexError> {
@@ -131,8 +134,13 @@ impl CacheIndex<Ref> for StoreIndex {
         let mut value = (now.as_nanos() as u64).to_be_bytes().to_vec();
         ids.iter().for_each(|id| value.extend_from_slice(id.0.as_bytes()));
         rows.push((RECORDS, key.clone(), value));
-        self.store.put_many(&rows).map_err(IndexError::new)?;
-        self.layers.refer(&Owner::new(RECORDS, &key), &ids).map_err(IndexError::new)
+        let owner = Owner::new(RECORDS, key);
+        let layers: Vec<Object> = ids.iter().map(|id| id.object()).collect();
+        let write = |entries: &kiln_store::Entries<'_>| {
+            rows.iter().try_for_each(|(b, k, v)| entries.put(b, k, v))?;
+            entries.refer(&owner, &layers)
+        };
+        self.store.transaction(write).map_err(IndexError::new)
     }
 }
 

@@ -296,7 +296,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), LayoutError> {
 fn copy_whole(source: &Path, path: &Path) -> Result<(), LayoutError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut from = File::open(source).map_err(failed("read", source))?;
-    let copy = || {
+    let mut copy = || {
         let mut file = tempfile::Builder::new().prefix(".kiln-").tempfile_in(directory)?;
         io::copy(&mut from, file.as_file_mut())?;
         readable(file.path())?;

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use kiln_image::Digest;
@@ -137,30 +139,28 @@ impl LocalTree {
         Ok(digest)
     }
 
-    /// Hashes on several threads all files below `path` whose digest is not known.
+    /// Hashes on several threads those of `files` whose digest is not known. Each comes with what is hashed before it.
     pub(crate) fn hash_ahead(
         &self,
-        path: &TreePath,
+        files: &[(Entry, Vec<u8>)],
         threads: usize,
-        hash: &(dyn Fn(&Entry) -> io::Result<Digest> + Sync),
+        hash: &(dyn Fn(&Entry, &[u8]) -> io::Result<Digest> + Sync),
     ) {
-        let below = self.changes.below(path).iter().chain(self.changes.get(path));
-        let unknown: Vec<&Entry> = {
+        let unknown: Vec<&(Entry, Vec<u8>)> = {
             let digests = self.digests();
-            let is_unknown = |entry: &&Entry| {
-                matches!(entry.node, Node::File { size: 1.., .. })
-                    && !digests.fresh.contains_key(&entry.path)
+            let is_unknown = |entry: &Entry| {
+                !digests.fresh.contains_key(&entry.path)
                     && self.stat(&entry.path).is_none_or(|stat| digests.cache.get(&entry.path, stat).is_none())
             };
-            below.filter(is_unknown).collect()
+            files.iter().filter(|(entry, _)| is_unknown(entry)).collect()
         };
-        let next = std::sync::atomic::AtomicUsize::new(0);
+        let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..threads.min(unknown.len().div_ceil(16)) {
                 scope.spawn(|| {
-                    while let Some(entry) = unknown.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    while let Some((entry, header)) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // A file that cannot be read is reported by who needs it.
-                        let _ = self.file_digest(entry, hash);
+                        let _ = self.file_digest(entry, |entry| hash(entry, header));
                     }
                 });
             }

@@ -40,7 +40,7 @@ impl FetchLayer for FromRegistry {
         }
         let digest = blob.digest;
         let resumed = store.clone();
-        let mut partial = tokio::task::spawn_blocking(move || resumed.resume(&digest))
+        let mut partial = tokio::task::spawn_blocking(move || resumed.resume_when_free(&digest))
             .await
             .map_err(|error| self.lost(blob, std::io::Error::other(error)))??;
         if store.contains(&digest)? {

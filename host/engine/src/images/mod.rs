@@ -12,6 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::ImageConfig;
@@ -273,8 +274,7 @@ impl Images {
                 let bytes = layout.read(&top.digest, MAX_DOCUMENT)?;
                 let fetch: Arc<dyn FetchLayer> = Arc::new(fetch::FromLayout::new(layout.clone()));
                 let top = Document { descriptor: top, bytes };
-                let read = async |d: &Descriptor| Ok(layout.read(&d.digest, MAX_DOCUMENT)?);
-                self.complete(&id.to_string(), top, platform, fetch, read).await
+                complete(&id.to_string(), top, platform, fetch, layout).await
             }
         }
     }
@@ -287,8 +287,7 @@ impl Images {
             let bytes = self.store.read_blob(&stored.descriptor.digest, MAX_DOCUMENT)?;
             let top = Document { descriptor: stored.descriptor, bytes };
             let fetch: Arc<dyn FetchLayer> = Arc::new(fetch::FromStore::new(name.clone()));
-            let read = async |d: &Descriptor| Ok(self.store.read_blob(&d.digest, MAX_DOCUMENT)?);
-            match self.complete(&name, top, platform, fetch, read).await {
+            match complete(&name, top, platform, fetch, &self.store).await {
                 // Another platform may be in the registry.
                 Err(ImageError::Platform { .. }) if pull == Pull::Missing => {}
                 result => return result,
@@ -302,8 +301,8 @@ impl Images {
         let top = Document { descriptor: resolved.descriptor, bytes: resolved.bytes.to_vec() };
         let fetch: Arc<dyn FetchLayer> =
             Arc::new(fetch::FromRegistry::new(self.client.clone(), reference.clone()));
-        let read = async |d: &Descriptor| self.read_remote(reference, d).await;
-        self.complete(&name, top, platform, fetch, read).await
+        let remote = Remote { images: self, reference };
+        complete(&name, top, platform, fetch, &remote).await
     }
 
     /// Reads a manifest or config of a registry, through the store.
@@ -320,47 +319,81 @@ impl Images {
         fetch.fetch(&self.store, wanted, &|_| {}).await?;
         Ok(self.store.read_blob(&wanted.digest, MAX_DOCUMENT)?)
     }
+}
 
-    async fn complete(
-        &self,
-        name: &str,
-        top: Document,
-        platform: &Platform,
-        fetch: Arc<dyn FetchLayer>,
-        read: impl AsyncFn(&Descriptor) -> Result<Vec<u8>, ImageError>,
-    ) -> Result<Image, ImageError> {
-        let parse = |document: &Document| {
-            ManifestOrIndex::parse(&document.descriptor.media_type, &document.bytes)
-                .map_err(|source| ImageError::Manifest { reference: name.to_owned(), source })
-        };
-        let digest = top.descriptor.digest;
-        let (chosen, parsed) = match parse(&top)? {
-            manifest @ ManifestOrIndex::Manifest(_) => (top, manifest),
-            ManifestOrIndex::Index(index) => {
-                let entry = index.select(platform).cloned().ok_or_else(|| no_platform(name, platform, &index))?;
-                if entry.size > MAX_DOCUMENT {
-                    let reference = name.to_owned();
-                    return Err(ImageError::TooLarge { what: "manifest", reference, size: entry.size });
-                }
-                let bytes = read(&entry).await?;
-                let document = Document { descriptor: entry, bytes };
-                let parsed = parse(&document)?;
-                (document, parsed)
-            }
-        };
-        let ManifestOrIndex::Manifest(manifest) = parsed else { return Err(ImageError::Nested(name.to_owned())) };
-        let size = manifest.config.size;
-        if size > MAX_DOCUMENT {
-            return Err(ImageError::TooLarge { what: "config", reference: name.to_owned(), size });
-        }
-        let config = read(&manifest.config).await?;
-        let parsed = ImageConfig::parse(&config)
-            .map_err(|source| ImageError::Config { reference: name.to_owned(), source })?;
-        check_layers(name, &manifest, &parsed)?;
-        let pinned = if name.contains('@') { name.to_owned() } else { format!("{name}@{digest}") };
-        let manifest_digest = chosen.descriptor.digest;
-        Ok(Image { pinned, digest, manifest_digest, manifest: *manifest, config: config.into(), fetch })
+/// Reads manifests and configs.
+#[async_trait]
+pub(crate) trait ReadDocument: Sync {
+    /// Returns the whole document, checked against its digest.
+    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError>;
+}
+
+#[async_trait]
+impl ReadDocument for Layout {
+    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
+        Ok(Self::read(self, &document.digest, MAX_DOCUMENT)?)
     }
+}
+
+#[async_trait]
+impl ReadDocument for Store {
+    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
+        Ok(self.read_blob(&document.digest, MAX_DOCUMENT)?)
+    }
+}
+
+/// Documents of a registry, through the store.
+struct Remote<'a> {
+    images: &'a Images,
+    reference: &'a Reference,
+}
+
+#[async_trait]
+impl ReadDocument for Remote<'_> {
+    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
+        self.images.read_remote(self.reference, document).await
+    }
+}
+
+async fn complete(
+    name: &str,
+    top: Document,
+    platform: &Platform,
+    fetch: Arc<dyn FetchLayer>,
+    documents: &dyn ReadDocument,
+) -> Result<Image, ImageError> {
+    let digest = top.descriptor.digest;
+    let (chosen, parsed) = match parse(name, &top)? {
+        manifest @ ManifestOrIndex::Manifest(_) => (top, manifest),
+        ManifestOrIndex::Index(index) => {
+            let entry = index.select(platform).cloned().ok_or_else(|| no_platform(name, platform, &index))?;
+            check_size("manifest", name, &entry)?;
+            let bytes = documents.read(&entry).await?;
+            let document = Document { descriptor: entry, bytes };
+            let parsed = parse(name, &document)?;
+            (document, parsed)
+        }
+    };
+    let ManifestOrIndex::Manifest(manifest) = parsed else { return Err(ImageError::Nested(name.to_owned())) };
+    check_size("config", name, &manifest.config)?;
+    let config = documents.read(&manifest.config).await?;
+    let parsed = ImageConfig::parse(&config)
+        .map_err(|source| ImageError::Config { reference: name.to_owned(), source })?;
+    check_layers(name, &manifest, &parsed)?;
+    let pinned = if name.contains('@') { name.to_owned() } else { format!("{name}@{digest}") };
+    let manifest_digest = chosen.descriptor.digest;
+    Ok(Image { pinned, digest, manifest_digest, manifest: *manifest, config: config.into(), fetch })
+}
+
+fn parse(name: &str, document: &Document) -> Result<ManifestOrIndex, ImageError> {
+    ManifestOrIndex::parse(&document.descriptor.media_type, &document.bytes)
+        .map_err(|source| ImageError::Manifest { reference: name.to_owned(), source })
+}
+
+fn check_size(what: &'static str, name: &str, document: &Descriptor) -> Result<(), ImageError> {
+    let size = document.size;
+    let too_large = || ImageError::TooLarge { what, reference: name.to_owned(), size };
+    (size <= MAX_DOCUMENT).then_some(()).ok_or_else(too_large)
 }
 
 fn no_platform(name: &str, platform: &Platform, index: &kiln_image::Index) -> ImageError {
@@ -381,5 +414,25 @@ fn check_layers(name: &str, manifest: &Manifest, config: &ImageConfig) -> Result
             let media_type = layer.media_type.clone();
             Err(ImageError::LayerType { reference: name.to_owned(), media_type })
         }
+    }
+}
+
+impl Images {
+    /// Returns the digest of what `selector` names in the layout of that name.
+    pub(crate) fn layout_digest(&self, name: &str, selector: Option<&str>) -> Option<Digest> {
+        let layout = self.layouts.get(name)?;
+        layout.select(selector).ok().map(|descriptor| descriptor.digest)
+    }
+}
+
+impl Images {
+    /// Resolves a name at its registry; returns where it points and who reads its documents.
+    pub(crate) async fn remote<'a>(
+        &'a self,
+        reference: &'a Reference,
+    ) -> Result<(Descriptor, impl ReadDocument + 'a), ImageError> {
+        let failed = |source| ImageError::Resolve { reference: reference.to_string(), source: Box::new(source) };
+        let resolved = self.client.resolve(reference).await.map_err(failed)?;
+        Ok((resolved.descriptor, Remote { images: self, reference }))
     }
 }

@@ -6,6 +6,8 @@ use kiln_image::ManifestOrIndex;
 use kiln_image::Reference;
 use kiln_store::Object;
 use kiln_store::Owner;
+use kiln_store::OwnerInfo;
+use kiln_store::Pin;
 use kiln_store::Store;
 use kiln_store::StoreError;
 use serde::Deserialize;
@@ -85,7 +87,8 @@ impl ImageStore {
         let image = StoredImage { name: name.clone(), descriptor, created, size };
         let bytes = serde_json::to_vec(&image).expect("an image's record serialises to JSON");
         let objects: Vec<Object> = blobs.iter().map(|blob| Object::Blob(blob.digest)).collect();
-        self.store.refer(&Owner::pinned(BUCKET, name.as_bytes()), &objects)?;
+        let info = OwnerInfo { pin: Pin::Pinned, description: format!("image {name}"), ..OwnerInfo::default() };
+        self.store.refer_as(&Owner::new(BUCKET, name.as_bytes()), &info, &objects)?;
         Ok(self.store.put(BUCKET, name.as_bytes(), &bytes)?)
     }
 
@@ -96,7 +99,7 @@ impl ImageStore {
     pub fn remove(&self, reference: &Reference) -> Result<bool, StoreError> {
         let Some(image) = self.get(reference)? else { return Ok(false) };
         self.store.delete(BUCKET, image.name.as_bytes())?;
-        self.store.unrefer(&Owner::pinned(BUCKET, image.name.as_bytes()))?;
+        self.store.unrefer(&Owner::new(BUCKET, image.name.as_bytes()))?;
         Ok(true)
     }
 

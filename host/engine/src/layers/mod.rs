@@ -34,9 +34,12 @@ use kiln_tree::TreePath;
 
 pub(crate) use blobs::BlobForm;
 pub(crate) use blobs::LayerBlob;
+pub(crate) use blobs::Recompress;
+pub(crate) use content::Contents;
 pub(crate) use dirs::NewDir;
 pub(crate) use record::BUCKET;
 
+use crate::context::LocalTree;
 use crate::images::ImageError;
 
 /// Identity of a layer in this store: the diff ID of an image's layer, a random one for others.
@@ -139,8 +142,8 @@ struct Shared {
     store: Store,
     lease: Lease,
     live: Mutex<HashMap<LayerId, Weak<Layer>>>,
+    contexts: Mutex<HashMap<LayerId, Arc<LocalTree>>>,
     pool: kiln_layer::Pool,
-    snapshots: Arc<dyn kiln_snapshot::Snapshotter>,
     fetchers: Arc<dyn Fetchers>,
     unprivileged: bool,
 }
@@ -217,7 +220,6 @@ where
 pub(crate) struct LayersConfig {
     pub(crate) store: Store,
     pub(crate) pool: kiln_layer::Pool,
-    pub(crate) snapshots: Arc<dyn kiln_snapshot::Snapshotter>,
     pub(crate) fetchers: Arc<dyn Fetchers>,
     /// Files cannot be given owners: neither root nor inside a user namespace.
     pub(crate) unprivileged: bool,
@@ -225,10 +227,10 @@ pub(crate) struct LayersConfig {
 
 impl Layers {
     pub(crate) fn open(config: LayersConfig) -> Result<Self, StoreError> {
-        let LayersConfig { store, pool, snapshots, fetchers, unprivileged } = config;
+        let LayersConfig { store, pool, fetchers, unprivileged } = config;
         let lease = store.lease()?;
-        let live = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { store, lease, live, pool, snapshots, fetchers, unprivileged }) })
+        let (live, contexts) = Default::default();
+        Ok(Self { shared: Arc::new(Shared { store, lease, live, contexts, pool, fetchers, unprivileged }) })
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -275,6 +277,30 @@ impl Layers {
         self.layer(random_id(), Origin::Made, created_by, state)
     }
 
+    /// Returns an uncompressed archive of the store as a layer whose files can be read.
+    pub(crate) fn of_archive(&self, digest: Digest, size: u64, diff_id: Digest) -> Arc<Layer> {
+        let descriptor = Descriptor::new(kiln_image::MediaType::OCI_LAYER, digest, size);
+        let blobs = vec![(BlobForm::of_image(&descriptor), LayerBlob { descriptor, diff_id })];
+        self.layer(LayerId(diff_id), Origin::Made, String::new(), State { blobs, ..State::default() })
+    }
+
+    /// Returns a local context as a layer.
+    pub(crate) fn of_context(&self, context: Arc<LocalTree>) -> Arc<Layer> {
+        let state = State { changes: Some(context.changes().clone()), ..State::default() };
+        let layer = self.layer(random_id(), Origin::Made, String::new(), state);
+        self.contexts().insert(layer.id, context);
+        layer
+    }
+
+    /// Returns the local context that a layer is.
+    pub(crate) fn context_of(&self, id: LayerId) -> Option<Arc<LocalTree>> {
+        self.contexts().get(&id).cloned()
+    }
+
+    fn contexts(&self) -> std::sync::MutexGuard<'_, HashMap<LayerId, Arc<LocalTree>>> {
+        self.shared.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns what the stack amounts to.
     pub(crate) async fn tree(&self, stack: &Ref) -> Result<Tree, LayersError> {
         let mut changes = Vec::with_capacity(stack.layers().len());
@@ -302,12 +328,12 @@ impl Layers {
         layer.state().changes = Some(changes.clone());
         Ok(changes)
     }
+}
 
-    /// Notes that `owner` needs these layers.
-    pub(crate) fn refer(&self, owner: &Owner, layers: &[LayerId]) -> Result<(), StoreError> {
-        let objects: Vec<Object> =
-            layers.iter().map(|id| Object::Entry(Owner::new(record::BUCKET, id.0.as_bytes()))).collect();
-        self.shared.store.refer(owner, &objects)
+impl LayerId {
+    /// Returns the layer's record as something that a cache record or image needs.
+    pub(crate) fn object(self) -> Object {
+        Object::Entry(record::BUCKET.to_owned(), self.0.as_bytes().to_vec())
     }
 }
 

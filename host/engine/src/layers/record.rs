@@ -89,10 +89,10 @@ impl Layers {
     fn hold(&self, id: LayerId, dir: bool, blobs: &[(BlobForm, LayerBlob)]) -> Result<(), StoreError> {
         let lease = &self.shared.lease;
         if dir {
-            lease.hold_tree(&id.tree_key())?;
+            lease.hold_tree(&id.tree_key()).map(drop)?;
         }
         blobs.iter().try_for_each(|(_, blob)| lease.hold_blob(&blob.descriptor.digest))?;
-        lease.hold_entry(&Owner::new(BUCKET, id.0.as_bytes()))
+        lease.hold(&Owner::new(BUCKET, id.0.as_bytes()))
     }
 
     /// Writes down what there is of a layer.

@@ -21,7 +21,6 @@ use kiln_image::Platform;
 use kiln_progress::Event;
 use kiln_progress::Sink;
 use kiln_solver::OpContext;
-use kiln_tree::TreePath;
 
 use super::cache_mount::CacheMount;
 use crate::build::BuildContext;
@@ -258,12 +257,8 @@ fn resources(attrs: &BTreeMap<String, String>, step: &mut Step) -> Result<(), En
 /// Finds out who `user[:group]` is in the step's own `/etc/passwd` and `/etc/group`.
 async fn user(build: &BuildContext, user: &str, root: &Ref) -> Result<kiln_exec::User, EngineError> {
     let tree = build.layers.tree(root).await?;
-    let read = async |path: &str| -> Result<Vec<u8>, EngineError> {
-        let path = TreePath::clean(path).map_err(EngineError::Path)?;
-        build.layers.read_file(root, &tree, &path).await.map(Option::unwrap_or_default)
-    };
-    let passwd = read("etc/passwd").await?;
-    let group = read("etc/group").await?;
+    let passwd = super::owner::read(build, &tree, "etc/passwd").await?;
+    let group = super::owner::read(build, &tree, "etc/group").await?;
     let found = kiln_tree::users::exec_user(user, &passwd, &group).map_err(EngineError::User)?;
     Ok(kiln_exec::User { uid: found.uid, gid: found.gid, groups: found.groups })
 }

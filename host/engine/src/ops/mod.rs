@@ -3,8 +3,11 @@
 mod cache_mount;
 mod exec;
 mod file;
+mod owner;
 mod source;
+mod squash;
 mod ssh;
+mod unpack;
 
 use std::sync::Arc;
 use std::time::Duration;

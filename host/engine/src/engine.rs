@@ -1,0 +1,241 @@
+//! The engine: opens a store, builds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kiln_graph::Definition;
+use kiln_image::Digest;
+use kiln_plugin::Frontend;
+use kiln_plugin::FrontendBridge;
+use kiln_plugin::FrontendError;
+use kiln_plugin::Lowered;
+use kiln_plugin::Request;
+use kiln_plugin::Severity;
+use kiln_progress::End;
+use kiln_progress::Sink;
+use kiln_progress::Step;
+use kiln_solver::Edge;
+use kiln_solver::Limits;
+use kiln_solver::SolveError;
+use kiln_solver::Solver;
+use kiln_solver::VertexId;
+use kiln_store::Store;
+
+use crate::bridge::Bridge;
+use crate::build::BuildContext;
+use crate::config::Config;
+use crate::context::Wanted;
+use crate::error::BuildError;
+use crate::error::EngineError;
+use crate::export;
+use crate::export::Built;
+use crate::files::RefTree;
+use crate::images::Fetchers;
+use crate::images::ImageStore;
+use crate::images::Images;
+use crate::images::Layout;
+use crate::index::StoreIndex;
+use crate::layers::Layers;
+use crate::layers::LayersConfig;
+use crate::layers::Ref;
+use crate::observer::Reporter;
+use crate::outcome::BuildOutcome;
+use crate::request::BuildRequest;
+use crate::request::NamedContext;
+use crate::request::NoCache;
+
+/// Builds images on one store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    config: Arc<Config>,
+    store: Store,
+    layers: Layers,
+}
+
+impl Engine {
+    /// Opens the store, making it if it is not there.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn open(config: Config) -> Result<Self, BuildError> {
+        let store = Store::open(&config.root)?;
+        let layers = Layers::open(LayersConfig {
+            store: store.clone(),
+            pool: kiln_layer::Pool::new(config.threads),
+            fetchers: Arc::new(Fetchers { client: config.registry.clone() }),
+            unprivileged: config.unprivileged,
+        })?;
+        Ok(Self { config: Arc::new(config), store, layers })
+    }
+
+    /// Returns the engine's setting.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the local image store.
+    pub fn images(&self) -> ImageStore {
+        ImageStore::new(self.store.clone())
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Builds. Dropping the future cancels: steps are killed, and nothing half-done stays.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(&self, request: BuildRequest, sink: Arc<dyn Sink>) -> Result<BuildOutcome, BuildError> {
+        let layouts = open_layouts(&request)?;
+        let images = Images::new(self.store.clone(), self.config.registry.clone(), layouts);
+        let (config, layers) = (self.config.clone(), self.layers.clone());
+        let build = Arc::new(BuildContext::new(config, request, layers, images, sink.clone()));
+        let index = StoreIndex::new(self.store.clone(), self.layers.clone());
+        let solver = Solver::new(Arc::new(index), Limits { parallel: self.config.parallelism });
+        let reporter = Arc::new(Reporter::new(sink));
+        let session = Arc::new(solver.session(reporter.clone()));
+        let run = Run { build: build.clone(), session, reporter };
+        let result = run.run().await;
+        drop(run);
+        solver.idle().await;
+        build.save();
+        result
+    }
+}
+
+fn open_layouts(request: &BuildRequest) -> Result<HashMap<String, Layout>, BuildError> {
+    let mut layouts = HashMap::new();
+    for (name, context) in &request.contexts {
+        if let NamedContext::OciLayout { path, selector } = context {
+            let layout = Layout::open(path).map_err(|e| EngineError::Image(e.into()))?;
+            layout.select(selector.as_deref()).map_err(|e| EngineError::Image(e.into()))?;
+            layouts.insert(name.clone(), layout);
+        }
+    }
+    Ok(layouts)
+}
+
+struct Run {
+    build: Arc<BuildContext>,
+    session: Arc<kiln_solver::Session<Ref>>,
+    reporter: Arc<Reporter>,
+}
+
+impl Run {
+    async fn run(&self) -> Result<BuildOutcome, BuildError> {
+        let reference = self.build.request.frontend.as_deref();
+        let frontend = self.build.config.frontends.open(reference).await.map_err(BuildError::Plugin)?;
+        let lowered = self.lower(&*frontend).await?;
+        let built = self.solve(&lowered).await?;
+        let warnings = lowered.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
+        export::export(&self.build, &lowered, built, warnings).await
+    }
+
+    async fn lower(&self, frontend: &dyn Frontend) -> Result<Lowered, BuildError> {
+        let name = self.build.request.build_file.name();
+        let shown = format!("[internal] load build definition from {name}");
+        let step = Step::start(&self.build.sink, Digest::of(format!("{} {shown}", self.build.session)), &shown);
+        let vertex = step.digest();
+        let files = match self.build_file(name).await {
+            Ok(files) => Arc::new(files),
+            Err(error) => {
+                step.finish(End::Failed(error.to_string()));
+                return Err(error);
+            }
+        };
+        let size = files.size_of(name).unwrap_or_default();
+        let mut part = step.part("transferring", "transferring dockerfile:", 0);
+        part.advance(size);
+        part.done();
+        step.finish(End::Done);
+        let bridge: Arc<dyn FrontendBridge> = Arc::new(Bridge {
+            build: self.build.clone(),
+            session: self.session.clone(),
+            reporter: self.reporter.clone(),
+            step: vertex,
+        });
+        let lowered = frontend.lower(&self.request(), files, bridge).await.map_err(|error| match error {
+            FrontendError::Failure(failure) => BuildError::Frontend(Box::new(failure)),
+            FrontendError::Plugin(error) => BuildError::Plugin(error),
+        })?;
+        for diagnostic in &lowered.diagnostics {
+            self.reporter.warn(&self.build.sink, vertex, diagnostic, &lowered.definition.sources);
+        }
+        Ok(lowered)
+    }
+
+    /// Returns the build file with what may lie beside it.
+    async fn build_file(&self, name: &str) -> Result<RefTree, BuildError> {
+        let beside = format!("{name}.dockerignore");
+        let escape = |name: &str| name.replace(['*', '?', '[', '\\'], "?");
+        let wanted = Wanted { include: vec![escape(name), escape(&beside)], ..Wanted::default() };
+        let local = self.build.local("dockerfile", wanted, None).await?;
+        let stack = Ref::new(vec![local.layer]);
+        let tree = self.build.layers.tree(&stack).await.map_err(EngineError::from)?;
+        let files = RefTree::new(self.build.layers.clone(), stack, tree);
+        match (files.size_of(name), &self.build.request.build_file) {
+            (None, crate::request::BuildFile::Path { directory, .. }) => {
+                Err(BuildError::NoBuildFile { name: name.to_owned(), directory: directory.clone() })
+            }
+            _ => Ok(files),
+        }
+    }
+
+    fn request(&self) -> Request {
+        let asked = &self.build.request;
+        let mut request = Request::new(asked.build_file.name(), self.build.config.platform.clone());
+        request.target.clone_from(&asked.target);
+        request.args.clone_from(&asked.args);
+        request.labels.clone_from(&asked.labels);
+        request.platforms.clone_from(&asked.platforms);
+        request.contexts = asked.contexts.iter().map(|(name, context)| self.context(name, context)).collect();
+        request.options.clone_from(&asked.options);
+        match &asked.no_cache {
+            NoCache::Never => {}
+            NoCache::Always => request.options.push(("no-cache".to_owned(), String::new())),
+            NoCache::Stages(stages) => request.options.push(("no-cache".to_owned(), stages.join(","))),
+        }
+        if asked.pull {
+            request.options.push(("image-resolve-mode".to_owned(), "pull".to_owned()));
+        }
+        request
+    }
+
+    fn context(&self, name: &str, context: &NamedContext) -> (String, String) {
+        let value = match context {
+            NamedContext::Files(_) => format!("local:{name}"),
+            NamedContext::Image(reference) => format!("docker-image://{reference}"),
+            NamedContext::OciLayout { selector, .. } => match self.build.images.layout_digest(name, selector.as_deref()) {
+                Some(digest) => format!("oci-layout://{name}@{digest}"),
+                None => format!("oci-layout://{name}"),
+            },
+            NamedContext::Remote(url) => url.clone(),
+        };
+        (name.to_owned(), value)
+    }
+
+    async fn solve(&self, lowered: &Lowered) -> Result<Vec<Built>, BuildError> {
+        let definition = &lowered.definition;
+        self.reporter.learn(&self.build, definition);
+        let graph = crate::ops::graph(&self.build, definition)
+            .map_err(|error| BuildError::Usage(format!("the frontend returned an invalid graph: {error}")))?;
+        let edge = |input: kiln_graph::Input| Edge { vertex: VertexId(input.vertex), output: input.output };
+        let targets: Vec<Edge> = lowered.outputs.iter().filter_map(|output| output.result).map(edge).collect();
+        let solved = self.session.solve(&graph, &targets).await.map_err(|error| self.failed(error, definition))?;
+        let mut results = solved.into_iter();
+        let stack = |result: Option<kiln_graph::Input>| result.and_then(|_| results.next()).unwrap_or_default();
+        let mut stack = stack;
+        Ok(lowered.outputs.iter().map(|output| Built { output: output.clone(), stack: stack(output.result) }).collect())
+    }
+
+    fn failed(&self, error: SolveError, _: &Definition) -> BuildError {
+        match error {
+            SolveError::Step { source: kiln_solver::OpError::Cancelled, .. } => BuildError::Canceled,
+            SolveError::Step { digest, name, source, .. } => {
+                BuildError::Step { name, vertex: digest, places: self.reporter.places(&digest), source }
+            }
+            error @ SolveError::NoSuchTarget(_) => BuildError::Usage(error.to_string()),
+        }
+    }
+}
