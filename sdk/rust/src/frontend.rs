@@ -97,6 +97,27 @@ pub trait Host {
     fn log(&self, level: Level, message: &str);
 }
 
+impl Request {
+    /// Returns a request for a build file with nothing else, built on `linux/amd64`: a start for tests.
+    pub fn named(source_name: impl Into<String>) -> Self {
+        Self {
+            source_name: source_name.into(),
+            target: None,
+            args: Vec::new(),
+            labels: Vec::new(),
+            platforms: Vec::new(),
+            build_platform: Platform {
+                os: "linux".into(),
+                architecture: "amd64".into(),
+                variant: None,
+                os_version: None,
+            },
+            contexts: Vec::new(),
+            options: Vec::new(),
+        }
+    }
+}
+
 impl Failure {
     /// Returns a failure with the texts that its spans point into.
     pub fn new(diagnostics: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Self {

@@ -5,6 +5,32 @@
 //! natively against [`mock`] in plain `cargo test`.
 //!
 //! Knows nothing of how the host runs a plugin.
+//!
+//! ```
+//! use kiln_sdk::Tree;
+//! use kiln_sdk::frontend::{Definition, Description, Failure, Frontend, Host, Lowered, Request};
+//! use kiln_sdk::mock::{MockHost, MockTree};
+//! use kiln_sdk::types::Diagnostic;
+//!
+//! struct Empty;
+//!
+//! impl Frontend for Empty {
+//!     fn describe() -> Description {
+//!         Description { name: "empty".into(), version: "1".into(), subrequests: vec![] }
+//!     }
+//!
+//!     fn lower(_: &dyn Host, request: &Request, files: &dyn Tree) -> Result<Lowered, Failure> {
+//!         files.read(&request.source_name, 1 << 20).map_err(Diagnostic::from)?;
+//!         let definition = Definition { vertices: vec![], sources: vec![] };
+//!         Ok(Lowered { definition, outputs: vec![], diagnostics: vec![], attrs: vec![] })
+//!     }
+//! }
+//!
+//! kiln_sdk::export_frontend!(Empty);
+//!
+//! let failure = Empty::lower(&MockHost::new(), &Request::named("Nofile"), &MockTree::new()).unwrap_err();
+//! assert_eq!(failure.diagnostics[0].message, "`Nofile`: no such file or directory");
+//! ```
 
 pub mod bindings;
 pub mod cache;

@@ -9,3 +9,4 @@ mod memo;
 mod misfits;
 mod nested;
 mod wasi;
+mod wit;
