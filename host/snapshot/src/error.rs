@@ -30,7 +30,7 @@ pub enum SnapshotError {
         source: PathError,
     },
     /// Overlayfs left a mark that kiln mounts it without.
-    #[error("`{}` has the overlay attribute `{attribute}` (mount with redirect_dir=off,metacopy=off)", path.display())]
+    #[error("`{}` has the overlay attribute `{attribute}` (mount with redirect_dir=nofollow,metacopy=off)", path.display())]
     Attribute {
         /// The file.
         path: PathBuf,

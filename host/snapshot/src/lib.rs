@@ -4,6 +4,8 @@
 //! [`Overlay`] is data only: whoever runs the step mounts it, in a mount namespace of its own. [`Copy`] is for where
 //! overlayfs cannot be mounted. Knows no image, blob or store.
 
+#[cfg(test)]
+mod conformance;
 mod copy;
 mod error;
 mod normalise;

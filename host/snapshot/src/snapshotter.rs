@@ -12,7 +12,7 @@ use crate::SnapshotError;
 /// How a step gets its root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootMount {
-    /// An overlay, mounted with `userxattr,index=off,redirect_dir=off,metacopy=off`.
+    /// An overlay, mounted with `userxattr,index=off,metacopy=off`, which makes no redirects.
     Overlay {
         /// Read-only layer directories, bottom first; may be empty.
         lowers: Vec<PathBuf>,
