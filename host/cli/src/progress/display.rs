@@ -114,7 +114,9 @@ impl Sink for Shared {
         if board.closed {
             return;
         }
-        let Some(event) = board.limit.pass(event) else { return };
+        let Some(event) = board.limit.pass(event) else {
+            return;
+        };
         if let Some(line) = board.raw.as_mut().and_then(|raw| raw.line(event.clone())) {
             board.lines += &line;
             board.lines.push('\n');
@@ -135,14 +137,23 @@ impl Display {
     pub(crate) fn start(mode: Mode) -> Self {
         let drawer = Drawer::of(mode);
         let raw = matches!(drawer, Drawer::RawJson).then(RawJson::default);
-        let board = Mutex::new(Board { raw, ..Board::default() });
-        let shared = Arc::new(Shared { board, closing: Condvar::new() });
+        let board = Mutex::new(Board {
+            raw,
+            ..Board::default()
+        });
+        let shared = Arc::new(Shared {
+            board,
+            closing: Condvar::new(),
+        });
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn({
             let shared = shared.clone();
             move || run(&shared, drawer)
         });
         // Without a thread the build is merely silent.
-        Self { shared, thread: thread.ok() }
+        Self {
+            shared,
+            thread: thread.ok(),
+        }
     }
 
     /// Returns where events go.
@@ -173,7 +184,9 @@ impl Drop for Display {
 fn run(shared: &Shared, mut drawer: Drawer) {
     loop {
         let board = shared.lock();
-        let waited = shared.closing.wait_timeout_while(board, TICK, |board| !board.closed);
+        let waited = shared
+            .closing
+            .wait_timeout_while(board, TICK, |board| !board.closed);
         let (mut board, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let phase = if board.closed { Phase::Over } else { Phase::Running };
         let text = drawer.draw(&mut board, phase);

@@ -25,13 +25,30 @@ pub(crate) struct Limit(HashMap<Digest, Meter>);
 impl Limit {
     /// Returns the event, shortened when its step has printed too much; none when nothing of it is left.
     pub(crate) fn pass(&mut self, event: Event) -> Option<Event> {
-        let Event::Log { vertex, stream, data, at } = event else { return Some(event) };
+        let Event::Log {
+            vertex,
+            stream,
+            data,
+            at,
+        } = event
+        else {
+            return Some(event);
+        };
         let data = self.clip(vertex, data, at);
-        (!data.is_empty()).then_some(Event::Log { vertex, stream, data, at })
+        (!data.is_empty()).then_some(Event::Log {
+            vertex,
+            stream,
+            data,
+            at,
+        })
     }
 
     fn clip(&mut self, vertex: Digest, mut data: Vec<u8>, at: SystemTime) -> Vec<u8> {
-        let meter = self.0.entry(vertex).or_insert(Meter { began: at, bytes: 0, clipped: false });
+        let meter = self.0.entry(vertex).or_insert(Meter {
+            began: at,
+            bytes: 0,
+            clipped: false,
+        });
         let seconds = at.duration_since(meter.began).unwrap_or_default().as_secs() + 1;
         let (most, name) = match MOST_A_SECOND.saturating_mul(seconds) {
             most if most < MOST => (most, "200KiB/s"),
@@ -61,7 +78,12 @@ mod tests {
     use super::*;
 
     fn log(len: usize, at: SystemTime) -> Event {
-        Event::Log { vertex: Digest::of("a"), stream: Stream::Stdout, data: vec![b'x'; len], at }
+        Event::Log {
+            vertex: Digest::of("a"),
+            stream: Stream::Stdout,
+            data: vec![b'x'; len],
+            at,
+        }
     }
 
     #[track_caller]
@@ -83,9 +105,15 @@ mod tests {
         assert_eq!(passed(&mut limit, 200 << 10, start), (200 << 10, false));
         assert_eq!(passed(&mut limit, 10, start), (0, true));
         assert_eq!(passed(&mut limit, 10, start), (0, false));
-        assert_eq!(passed(&mut limit, 10, start + Duration::from_secs(1)), (10, false));
+        assert_eq!(
+            passed(&mut limit, 10, start + Duration::from_secs(1)),
+            (10, false)
+        );
         let late = start + Duration::from_secs(100);
-        assert_eq!(passed(&mut limit, 4 << 20, late), ((2 << 20) - (200 << 10) - 10, true));
+        assert_eq!(
+            passed(&mut limit, 4 << 20, late),
+            ((2 << 20) - (200 << 10) - 10, true)
+        );
         assert_eq!(passed(&mut limit, 1, late + Duration::from_secs(100)), (0, false));
     }
 }

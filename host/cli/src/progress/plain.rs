@@ -54,7 +54,11 @@ impl Plain {
         let moved = |index: &usize| state.steps[*index].changed && state.steps[*index].is_running();
         let waiting: Vec<usize> = state.started.iter().copied().filter(moved).collect();
         if waiting.is_empty() {
-            let open = state.started.iter().copied().find(|index| state.steps[*index].is_running());
+            let open = state
+                .started
+                .iter()
+                .copied()
+                .find(|index| state.steps[*index].is_running());
             if let Some(index) = open.filter(|_| self.current.is_none()) {
                 self.block(state, index, now, out);
             }
@@ -77,9 +81,15 @@ impl Plain {
             let since = self.seen[index].unwrap_or(now);
             now.duration_since(since).unwrap_or_default()
         };
-        let speed = |index: usize| state.steps[index].activity as f64 / waited(index).as_secs_f64().max(0.001);
-        let busiest = waiting.iter().copied().max_by(|a, b| speed(*a).total_cmp(&speed(*b)))?;
-        let Some(current) = self.current.filter(|_| !closed) else { return Some(busiest) };
+        let speed =
+            |index: usize| state.steps[index].activity as f64 / waited(index).as_secs_f64().max(0.001);
+        let busiest = waiting
+            .iter()
+            .copied()
+            .max_by(|a, b| speed(*a).total_cmp(&speed(*b)))?;
+        let Some(current) = self.current.filter(|_| !closed) else {
+            return Some(busiest);
+        };
         let others = waiting.iter().copied().filter(|index| *index != current);
         if let Some(late) = others.clone().find(|index| waited(*index) > LONGEST_WAIT) {
             return Some(late);
@@ -87,7 +97,9 @@ impl Plain {
         let sum: f64 = others.clone().map(speed).sum::<f64>() + speed(current);
         let share = if sum > 0.0 { speed(current) / sum } else { 0.0 };
         let enough = BLOCK / (1.0 - share).max(1e-9) < waited(current).as_secs_f64();
-        others.max_by(|a, b| speed(*a).total_cmp(&speed(*b))).filter(|_| enough)
+        others
+            .max_by(|a, b| speed(*a).total_cmp(&speed(*b)))
+            .filter(|_| enough)
     }
 
     /// Writes what is new of one step, opening its block if another one is open.
@@ -168,9 +180,15 @@ pub(crate) fn excerpts(state: &State) -> String {
 }
 
 fn worth_showing(part: &Part) -> bool {
-    let Some((current, at)) = part.shown.filter(|_| part.status.completed.is_none()) else { return true };
+    let Some((current, at)) = part.shown.filter(|_| part.status.completed.is_none()) else {
+        return true;
+    };
     let moved = part.status.current.saturating_sub(current) as f64;
-    let progress = if part.status.total > 0 { moved / part.status.total as f64 } else { 0.0 };
+    let progress = if part.status.total > 0 {
+        moved / part.status.total as f64
+    } else {
+        0.0
+    };
     progress >= LEAST_PROGRESS || part.at.duration_since(at).unwrap_or_default() >= LEAST_PAUSE
 }
 
@@ -182,9 +200,17 @@ fn part_line(part: &Part) -> String {
         (0, current) => format!(" {}", bytes(current)),
         (total, current) => format!(" {} / {}", bytes(current), bytes(total)),
     };
-    let took = status.completed.unwrap_or(part.at).duration_since(status.started).unwrap_or_default();
+    let took = status
+        .completed
+        .unwrap_or(part.at)
+        .duration_since(status.started)
+        .unwrap_or_default();
     // BuildKit leaves shorter times out.
-    let took = if took > Duration::from_millis(10) { format!(" {:.1}s", took.as_secs_f64()) } else { String::new() };
+    let took = if took > Duration::from_millis(10) {
+        format!(" {:.1}s", took.as_secs_f64())
+    } else {
+        String::new()
+    };
     let done = if status.completed.is_some() { " done" } else { "" };
     format!("{}{moved}{took}{done}", super::state::printable(&status.id))
 }

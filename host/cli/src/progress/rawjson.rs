@@ -130,7 +130,12 @@ impl RawJson {
             }
             Event::Finished { vertex, end, at } => status.vertexes.push(self.finish(&vertex, end, at)?),
             Event::Status(part) => status.statuses.push(part_of(part)),
-            Event::Log { vertex, stream, data, at } => status.logs.push(RawLog {
+            Event::Log {
+                vertex,
+                stream,
+                data,
+                at,
+            } => status.logs.push(RawLog {
                 vertex: vertex.to_string(),
                 stream: if stream == Stream::Stdout { 1 } else { 2 },
                 data: STANDARD.encode(data),
@@ -150,7 +155,10 @@ impl RawJson {
             completed: None,
             cached: false,
             error: String::new(),
-            group: vertex.group.map(|name| RawGroup { id: Digest::of(&name).to_string(), name }),
+            group: vertex.group.map(|name| RawGroup {
+                id: Digest::of(&name).to_string(),
+                name,
+            }),
         };
         self.vertexes.entry(vertex.digest).or_insert(raw).clone()
     }
@@ -198,7 +206,10 @@ fn warning_of(warning: Warning) -> RawWarning {
         range: warning
             .ranges
             .iter()
-            .map(|range| RawRange { start: position(range.start), end: position(range.end) })
+            .map(|range| RawRange {
+                start: position(range.start),
+                end: position(range.end),
+            })
             .collect(),
     }
 }

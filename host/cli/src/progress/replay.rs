@@ -26,7 +26,10 @@ pub(crate) fn capture(name: &str) -> String {
     );
     let path = root.join("conformance/progress").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| {
-        panic!("the shared data is needed (`shared` beside the repository, or KILN_SHARED): {}: {error}", path.display())
+        panic!(
+            "the shared data is needed (`shared` beside the repository, or KILN_SHARED): {}: {error}",
+            path.display()
+        )
     })
 }
 
@@ -46,7 +49,9 @@ fn text(value: &Value) -> String {
 pub(crate) fn events(capture: &str) -> Vec<Vec<Event>> {
     let mut begun = HashSet::new();
     let lines = capture.lines().filter(|line| line.starts_with('{'));
-    lines.map(|line| line_events(&serde_json::from_str(line).expect("JSON"), &mut begun)).collect()
+    lines
+        .map(|line| line_events(&serde_json::from_str(line).expect("JSON"), &mut begun))
+        .collect()
 }
 
 fn line_events(line: &Value, begun: &mut HashSet<(Digest, SystemTime)>) -> Vec<Event> {
@@ -80,7 +85,11 @@ fn line_events(line: &Value, begun: &mut HashSet<(Digest, SystemTime)>) -> Vec<E
     }));
     events.extend(rows("logs").iter().map(|l| Event::Log {
         vertex: digest(&l["vertex"]),
-        stream: if l["stream"] == 2 { Stream::Stderr } else { Stream::Stdout },
+        stream: if l["stream"] == 2 {
+            Stream::Stderr
+        } else {
+            Stream::Stdout
+        },
         data: STANDARD.decode(text(&l["data"])).expect("base64"),
         at: time(&l["timestamp"]).expect("a time"),
     }));
@@ -90,8 +99,15 @@ fn line_events(line: &Value, begun: &mut HashSet<(Digest, SystemTime)>) -> Vec<E
 fn vertex_events(v: &Value, begun: &mut HashSet<(Digest, SystemTime)>, events: &mut Vec<Event>) {
     let vertex = digest(&v["digest"]);
     let inputs = v["inputs"].as_array().into_iter().flatten().map(digest).collect();
-    events.push(Event::Known(Vertex { digest: vertex, name: text(&v["name"]), inputs, group: None }));
-    let Some(started) = time(&v["started"]) else { return };
+    events.push(Event::Known(Vertex {
+        digest: vertex,
+        name: text(&v["name"]),
+        inputs,
+        group: None,
+    }));
+    let Some(started) = time(&v["started"]) else {
+        return;
+    };
     if begun.insert((vertex, started)) {
         events.push(Event::Started { vertex, at: started });
     }

@@ -125,12 +125,18 @@ impl Step {
 
     /// Returns how it ended, when all of it did.
     pub(crate) fn end(&self) -> Option<&End> {
-        self.end.as_ref().filter(|_| self.intervals.iter().all(|interval| interval.stop.is_some()))
+        self.end
+            .as_ref()
+            .filter(|_| self.intervals.iter().all(|interval| interval.stop.is_some()))
     }
 
     /// Returns how long it ran so far; times that overlap count once.
     pub(crate) fn duration(&self, now: SystemTime) -> Duration {
-        let mut spans: Vec<_> = self.intervals.iter().map(|i| (i.start, i.stop.unwrap_or(now))).collect();
+        let mut spans: Vec<_> = self
+            .intervals
+            .iter()
+            .map(|i| (i.start, i.stop.unwrap_or(now)))
+            .collect();
         spans.sort_unstable();
         let mut total = Duration::ZERO;
         let mut reached = None;
@@ -143,16 +149,28 @@ impl Step {
     }
 
     fn start(&mut self, member: Digest, at: SystemTime) {
-        self.intervals.push(Interval { member, start: at, stop: None });
+        self.intervals.push(Interval {
+            member,
+            start: at,
+            stop: None,
+        });
         self.touch();
     }
 
     fn finish(&mut self, member: Digest, end: End, at: SystemTime) {
-        let mut open = self.intervals.iter_mut().rev().filter(|i| i.member == member && i.stop.is_none());
+        let mut open = self
+            .intervals
+            .iter_mut()
+            .rev()
+            .filter(|i| i.member == member && i.stop.is_none());
         match open.next() {
             Some(interval) => interval.stop = Some(at),
             // A step that was in the cache never began.
-            None => self.intervals.push(Interval { member, start: at, stop: Some(at) }),
+            None => self.intervals.push(Interval {
+                member,
+                start: at,
+                stop: Some(at),
+            }),
         }
         self.end = Some(match (self.end.take(), end) {
             (Some(failed @ End::Failed(_)), _) => failed,
@@ -166,7 +184,12 @@ impl Step {
         let at = status.completed.unwrap_or(now).max(status.started);
         match self.parts.iter_mut().find(|part| part.status.id == status.id) {
             Some(part) => (part.status, part.at, part.changed) = (status, at, true),
-            None => self.parts.push(Part { status, at, changed: true, shown: None }),
+            None => self.parts.push(Part {
+                status,
+                at,
+                changed: true,
+                shown: None,
+            }),
         }
         self.touch();
     }
@@ -184,7 +207,11 @@ impl Step {
     }
 
     fn append(&mut self, since: Duration, text: &[u8]) {
-        let line = || Line { since, text: text.to_vec(), shown: 0 };
+        let line = || Line {
+            since,
+            text: text.to_vec(),
+            shown: 0,
+        };
         let continues = |last: &&mut Line| last.text.len() + text.len() <= LONGEST_LINE;
         match self.pending.last_mut().filter(|_| self.partial).filter(continues) {
             Some(last) => last.text.extend_from_slice(text),
@@ -222,7 +249,9 @@ impl State {
         match event {
             Event::Known(vertex) => self.learn(vertex),
             Event::Started { vertex, at } => {
-                let Some(index) = self.known.get(&vertex).copied() else { return };
+                let Some(index) = self.known.get(&vertex).copied() else {
+                    return;
+                };
                 self.begin(index);
                 self.steps[index].start(vertex, at);
             }
@@ -243,7 +272,9 @@ impl State {
                 }
             }
             Event::Finished { vertex, end, at } => {
-                let Some(index) = self.known.get(&vertex).copied() else { return };
+                let Some(index) = self.known.get(&vertex).copied() else {
+                    return;
+                };
                 // Never begun and not needed: nobody saw it, nobody misses it.
                 if !self.steps[index].is_started() && end == End::Canceled {
                     return;
@@ -302,7 +333,9 @@ impl State {
 
 /// Returns `text` on one line without control characters: names come from build files and plugins.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// Formats bytes as BuildKit does: `30B`, `2.14MB`.

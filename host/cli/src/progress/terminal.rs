@@ -19,7 +19,11 @@ impl Colour {
     pub(crate) fn of_stderr() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if io::stderr().is_terminal() && !refused && !dumb { Self::On } else { Self::Off }
+        if io::stderr().is_terminal() && !refused && !dumb {
+            Self::On
+        } else {
+            Self::Off
+        }
     }
 
     /// Returns `text` in the colour of an SGR code.
@@ -45,7 +49,9 @@ impl Size {
     pub(crate) fn of_stderr() -> Self {
         let said = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok();
         let said = said.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
-        let (columns, rows) = said.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24));
+        let (columns, rows) = said
+            .filter(|(columns, rows)| *columns > 0 && *rows > 0)
+            .unwrap_or((80, 24));
         Self { columns, rows }
     }
 }
@@ -60,7 +66,11 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let (room, dots) = if columns > 3 { (columns - 3, "...") } else { (columns, "") };
+    let (room, dots) = if columns > 3 {
+        (columns - 3, "...")
+    } else {
+        (columns, "")
+    };
     let mut used = 0;
     let kept = text.chars().take_while(|c| {
         used += c.width().unwrap_or(0);
@@ -73,7 +83,11 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
 /// sequences and control characters, tabs as spaces.
 pub(crate) fn visible(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
-    let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+    let line = line
+        .trim_end_matches('\r')
+        .rsplit('\r')
+        .next()
+        .unwrap_or_default();
     let mut out = String::new();
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
@@ -107,7 +121,10 @@ mod tests {
 
     #[test]
     fn output_cannot_steer_the_terminal() {
-        assert_eq!(visible(b"\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07a\tb"), "red a    b");
+        assert_eq!(
+            visible(b"\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07a\tb"),
+            "red a    b"
+        );
         assert_eq!(visible(b"10%\r50%\r100%\r"), "100%");
         assert_eq!(visible(b"\x1b[2J\x1b"), "");
     }

@@ -38,10 +38,17 @@ fn comparable(plain: &str) -> BTreeMap<String, Vec<String>> {
         let mut lines = steps_lines.lines().map(comparable_line);
         let name = lines.next().unwrap_or_default();
         steps.entry(name).or_default().extend(lines);
-        steps.entry("excerpt".to_owned()).or_default().extend(excerpt.lines().map(comparable_line));
+        steps
+            .entry("excerpt".to_owned())
+            .or_default()
+            .extend(excerpt.lines().map(comparable_line));
     }
     for lines in steps.values_mut() {
-        let done: BTreeSet<String> = lines.iter().filter_map(|l| l.strip_suffix(" done")).map(str::to_owned).collect();
+        let done: BTreeSet<String> = lines
+            .iter()
+            .filter_map(|l| l.strip_suffix(" done"))
+            .map(str::to_owned)
+            .collect();
         lines.retain(|line| !done.contains(line) && line != "...");
         let is_log = |line: &String| line.starts_with("T ");
         if let (Some(first), Some(last)) = (lines.iter().position(is_log), lines.iter().rposition(is_log)) {
@@ -52,13 +59,22 @@ fn comparable(plain: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 fn comparable_line(line: &str) -> String {
-    let rest = line.strip_prefix('#').and_then(|line| line.split_once(' ')).map_or(line, |(_, rest)| rest);
-    let words = rest.split(' ').map(comparable_word).filter(|word| !word.is_empty());
+    let rest = line
+        .strip_prefix('#')
+        .and_then(|line| line.split_once(' '))
+        .map_or(line, |(_, rest)| rest);
+    let words = rest
+        .split(' ')
+        .map(comparable_word)
+        .filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 
 fn comparable_word(word: &str) -> &str {
-    let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let digits = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    };
     match word {
         _ if word.starts_with("sha256:") => "sha256:X",
         _ if word.strip_suffix('s').is_some_and(digits) => "",
@@ -139,13 +155,18 @@ fn the_failed_step_is_shown_again() {
     "#);
 }
 
-const SIZE: Size = Size { columns: 60, rows: 12 };
+const SIZE: Size = Size {
+    columns: 60,
+    rows: 12,
+};
 
 fn picture(raw: &str, after: Duration, size: Size) -> String {
     let mut first = None;
     let mut out = String::new();
     replay(&capture(raw), |state, now| {
-        let elapsed = now.duration_since(*first.get_or_insert(now)).expect("time goes on");
+        let elapsed = now
+            .duration_since(*first.get_or_insert(now))
+            .expect("time goes on");
         if out.is_empty() && elapsed >= after {
             out = lines(&tty::frame(state, elapsed, now, size, Phase::Running));
         }
@@ -190,7 +211,13 @@ fn the_picture_fits_the_terminal() {
 fn the_last_picture_stays() {
     let mut end = None;
     let state = replay(&capture("failed.rawjson"), |_, now| end = Some(now));
-    let frame = tty::frame(&state, Duration::from_secs(2), end.expect("an end"), SIZE, Phase::Over);
+    let frame = tty::frame(
+        &state,
+        Duration::from_secs(2),
+        end.expect("an end"),
+        SIZE,
+        Phase::Over,
+    );
     insta::assert_snapshot!(lines(&frame), @r#"
     [+] Building 2.0s (7/7) FINISHED|
      => [internal] load build definition from Dockerfile    0.0s|
@@ -211,7 +238,11 @@ fn rawjson_says_what_it_was_told() {
     for name in ["fresh.rawjson", "failed.rawjson"] {
         let told: Vec<Event> = events(&capture(name)).concat();
         let mut raw = RawJson::default();
-        let said: String = told.iter().filter_map(|e| raw.line(e.clone())).map(|line| line + "\n").collect();
+        let said: String = told
+            .iter()
+            .filter_map(|e| raw.line(e.clone()))
+            .map(|line| line + "\n")
+            .collect();
         let ours = replay(&said, |_, _| {});
         let theirs = replay(&capture(name), |_, _| {});
         assert_eq!(summary(&ours), summary(&theirs), "{name}");
@@ -224,7 +255,12 @@ fn summary(state: &State) -> Vec<String> {
         let parts: Vec<_> = step.parts.iter().map(|part| &part.status).collect();
         let tail: Vec<_> = step.tail.iter().map(Line::stamped).collect();
         let warnings: Vec<_> = step.warnings.iter().map(|w| &w.short).collect();
-        format!("{} {:?} {:?} {parts:?} {tail:?} {warnings:?}", step.name, step.end(), step.duration(end))
+        format!(
+            "{} {:?} {:?} {parts:?} {tail:?} {warnings:?}",
+            step.name,
+            step.end(),
+            step.duration(end)
+        )
     };
     state.steps.iter().map(step).collect()
 }
@@ -234,9 +270,19 @@ fn rawjson_has_buildkits_shape() {
     let digest = Digest::of("step");
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_500);
     let events = [
-        Event::Known(Vertex { digest, name: "[1/1] RUN x".to_owned(), inputs: vec![digest], group: None }),
+        Event::Known(Vertex {
+            digest,
+            name: "[1/1] RUN x".to_owned(),
+            inputs: vec![digest],
+            group: None,
+        }),
         Event::Started { vertex: digest, at },
-        Event::Log { vertex: digest, stream: Stream::Stderr, data: b"err\n".to_vec(), at },
+        Event::Log {
+            vertex: digest,
+            stream: Stream::Stderr,
+            data: b"err\n".to_vec(),
+            at,
+        },
         Event::Status(Status {
             vertex: digest,
             id: "sha256:1".to_owned(),
@@ -252,10 +298,21 @@ fn rawjson_has_buildkits_shape() {
             short: "short".to_owned(),
             detail: vec!["detail".to_owned()],
             url: None,
-            source: Some(Source { name: "Dockerfile".into(), language: "Dockerfile".into(), data: b"x"[..].into() }),
-            ranges: vec![Range { start: (1, 1), end: (1, 2) }],
+            source: Some(Source {
+                name: "Dockerfile".into(),
+                language: "Dockerfile".into(),
+                data: b"x"[..].into(),
+            }),
+            ranges: vec![Range {
+                start: (1, 1),
+                end: (1, 2),
+            }],
         })),
-        Event::Finished { vertex: digest, end: End::Failed("no".to_owned()), at },
+        Event::Finished {
+            vertex: digest,
+            end: End::Failed("no".to_owned()),
+            at,
+        },
     ];
     let mut raw = RawJson::default();
     let said: Vec<String> = events.into_iter().filter_map(|event| raw.line(event)).collect();
@@ -276,11 +333,26 @@ fn steps_of_a_group_are_shown_as_one() {
     let mut state = State::default();
     for name in ["a", "b"] {
         let group = Some("[1/1] COPY --link a b".to_owned());
-        let vertex = Vertex { digest: Digest::of(name), name: name.to_owned(), inputs: Vec::new(), group };
+        let vertex = Vertex {
+            digest: Digest::of(name),
+            name: name.to_owned(),
+            inputs: Vec::new(),
+            group,
+        };
         state.apply(Event::Known(vertex), now);
     }
-    let end = |name: &str, end: End| Event::Finished { vertex: Digest::of(name), end, at: now };
-    state.apply(Event::Started { vertex: Digest::of("b"), at: now }, now);
+    let end = |name: &str, end: End| Event::Finished {
+        vertex: Digest::of(name),
+        end,
+        at: now,
+    };
+    state.apply(
+        Event::Started {
+            vertex: Digest::of("b"),
+            at: now,
+        },
+        now,
+    );
     state.apply(end("a", End::Cached), now);
     let mut plain = Plain::default();
     insta::assert_snapshot!(plain.draw(&mut state, now), @r#"

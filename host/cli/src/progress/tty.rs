@@ -54,19 +54,33 @@ pub(crate) struct Tty {
 impl Tty {
     /// Starts a picture.
     pub(crate) fn new(began: SystemTime, colour: Colour) -> Self {
-        Self { began, colour, height: 0 }
+        Self {
+            began,
+            colour,
+            height: 0,
+        }
     }
 
     /// Returns what turns the picture that is on the terminal into the one of `now`.
     pub(crate) fn draw(&mut self, state: &State, now: SystemTime, size: Size, phase: Phase) -> String {
-        let lines = frame(state, now.duration_since(self.began).unwrap_or_default(), now, size, phase);
+        let lines = frame(
+            state,
+            now.duration_since(self.began).unwrap_or_default(),
+            now,
+            size,
+            phase,
+        );
         let mut out = String::from("\x1b[?25l");
         if self.height > 0 {
             _ = write!(out, "\x1b[{}A", self.height);
         }
         out.push('\r');
         for (text, colour) in &lines {
-            let text = if colour.is_empty() { text.clone() } else { self.colour.paint(colour, text) };
+            let text = if colour.is_empty() {
+                text.clone()
+            } else {
+                self.colour.paint(colour, text)
+            };
             _ = write!(out, "{text}\x1b[K\n");
         }
         // What is left of a taller picture.
@@ -86,13 +100,20 @@ pub(crate) fn frame(
 ) -> Vec<(String, &'static str)> {
     let (known, over) = state.count();
     let finished = if phase == Phase::Over { " FINISHED" } else { "" };
-    let header = format!("[+] Building {:.1}s ({over}/{known}){finished}", elapsed.as_secs_f64());
+    let header = format!(
+        "[+] Building {:.1}s ({over}/{known}){finished}",
+        elapsed.as_secs_f64()
+    );
     let mut rows = Vec::new();
     for index in &state.started {
         step_rows(&state.steps[*index], now, phase, &mut rows);
     }
     // The last line stays free: the cursor is in it.
-    let room = if phase == Phase::Over { usize::MAX } else { size.rows.saturating_sub(2).max(1) };
+    let room = if phase == Phase::Over {
+        usize::MAX
+    } else {
+        size.rows.saturating_sub(2).max(1)
+    };
     shrink(&mut rows, room);
     let mut lines = vec![(fit(&header, size.columns), "")];
     lines.extend(rows.iter().map(|row| (laid_out(row, size.columns), row.colour)));
@@ -126,17 +147,38 @@ fn step_rows(step: &Step, now: SystemTime, phase: Phase, rows: &mut Vec<Row>) {
     let failed = matches!(step.end(), Some(End::Failed(_)));
     let spare = if running || failed { 0 } else { 1 };
     let time = format!("{:.1}s", step.duration(now).as_secs_f64());
-    rows.push(Row { text: format!(" => {mark}{}", step.name), time, colour, spare });
+    rows.push(Row {
+        text: format!(" => {mark}{}", step.name),
+        time,
+        colour,
+        spare,
+    });
     for part in &step.parts {
-        let spare = if running && part.status.completed.is_none() { 2 } else { 4 };
+        let spare = if running && part.status.completed.is_none() {
+            2
+        } else {
+            4
+        };
         let colour = if part.status.completed.is_some() { BLUE } else { "" };
-        rows.push(Row { text: format!(" => => {}", part_text(part, now)), time: part_time(part, now), colour, spare });
+        rows.push(Row {
+            text: format!(" => => {}", part_text(part, now)),
+            time: part_time(part, now),
+            colour,
+            spare,
+        });
     }
     if running && phase == Phase::Running {
         let from = step.tail.len().saturating_sub(LOG_LINES);
-        let shown = step.tail.range(from..).map(|line| visible(&line.text)).filter(|line| !line.trim().is_empty());
-        rows.extend(shown.map(|line| {
-            Row { text: format!(" => => # {line}"), time: String::new(), colour: GREY, spare: 3 }
+        let shown = step
+            .tail
+            .range(from..)
+            .map(|line| visible(&line.text))
+            .filter(|line| !line.trim().is_empty());
+        rows.extend(shown.map(|line| Row {
+            text: format!(" => => # {line}"),
+            time: String::new(),
+            colour: GREY,
+            spare: 3,
         }));
     }
 }
@@ -149,16 +191,28 @@ fn part_text(part: &Part, now: SystemTime) -> String {
         (0, current) => bytes(current),
         (total, current) => format!("{} / {}", bytes(current), bytes(total)),
     };
-    let seconds = now.duration_since(status.started).unwrap_or_default().as_secs_f64();
+    let seconds = now
+        .duration_since(status.started)
+        .unwrap_or_default()
+        .as_secs_f64();
     if status.completed.is_some() || seconds < 0.5 {
         return format!("{id} {moved}");
     }
-    format!("{id} {moved} {}/s", bytes((status.current as f64 / seconds) as u64))
+    format!(
+        "{id} {moved} {}/s",
+        bytes((status.current as f64 / seconds) as u64)
+    )
 }
 
 fn part_time(part: &Part, now: SystemTime) -> String {
     let until = part.status.completed.unwrap_or(now);
-    format!("{:.1}s", until.duration_since(part.status.started).unwrap_or_default().as_secs_f64())
+    format!(
+        "{:.1}s",
+        until
+            .duration_since(part.status.started)
+            .unwrap_or_default()
+            .as_secs_f64()
+    )
 }
 
 /// Puts the time to the right edge.

@@ -38,14 +38,22 @@ impl Excerpt {
     pub(crate) fn new(file: &SourceFile, span: &Span) -> Option<Self> {
         let lines: Vec<&[u8]> = file.data.split(|byte| *byte == b'\n').collect();
         let (first, last) = (span.start.line, span.end.line.max(span.start.line));
-        let end = if last > first && span.end.column <= 1 { last - 1 } else { last };
+        let end = if last > first && span.end.column <= 1 {
+            last - 1
+        } else {
+            last
+        };
         let rows: Vec<Row> = (first..=end)
             .take(MOST_LINES as usize)
             .map_while(|number| {
                 let line = lines.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
                 let start = if number == first { span.start.column } else { 1 };
                 let stop = if number == last { span.end.column } else { u32::MAX };
-                Some(Row { number, text: visible(line), mark: mark(line, start, stop) })
+                Some(Row {
+                    number,
+                    text: visible(line),
+                    mark: mark(line, start, stop),
+                })
             })
             .collect();
         let cut = end - first >= MOST_LINES;
@@ -60,17 +68,30 @@ impl Excerpt {
 
     /// Returns the lines.
     pub(crate) fn render(&self, colour: Colour) -> String {
-        let gutter = self.rows.iter().map(|row| row.number.to_string().len()).max().unwrap_or(1);
+        let gutter = self
+            .rows
+            .iter()
+            .map(|row| row.number.to_string().len())
+            .max()
+            .unwrap_or(1);
         let pad = " ".repeat(gutter);
         let bar = colour.paint(BLUE, "|");
         let arrow = colour.paint(BLUE, "-->");
-        let mut out = format!("{pad} {arrow} {}:{}:{}\n {pad} {bar}\n", self.name, self.line, self.column);
+        let mut out = format!(
+            "{pad} {arrow} {}:{}:{}\n {pad} {bar}\n",
+            self.name, self.line, self.column
+        );
         for row in &self.rows {
             let number = colour.paint(BLUE, &format!("{:>gutter$}", row.number));
             _ = writeln!(out, " {number} {bar} {}", row.text);
             let (before, below) = row.mark;
             if below > 0 {
-                _ = writeln!(out, " {pad} {bar} {}{}", " ".repeat(before), colour.paint(RED, &"^".repeat(below)));
+                _ = writeln!(
+                    out,
+                    " {pad} {bar} {}{}",
+                    " ".repeat(before),
+                    colour.paint(RED, &"^".repeat(below))
+                );
             }
         }
         if self.cut {
@@ -82,7 +103,11 @@ impl Excerpt {
 
 /// Returns where the mark is on the screen, for columns in bytes from 1. Blank ends of the place are not marked.
 fn mark(line: &[u8], start: u32, stop: u32) -> (usize, usize) {
-    let at = |column: u32| usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX).min(line.len());
+    let at = |column: u32| {
+        usize::try_from(column.saturating_sub(1))
+            .unwrap_or(usize::MAX)
+            .min(line.len())
+    };
     let (start, stop) = (at(start), at(stop).max(at(start)));
     let place = &line[start..stop];
     let blank = place.len() - place.trim_ascii_start().len();

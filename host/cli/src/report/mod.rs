@@ -1,5 +1,6 @@
 //! Errors as people see them: what is wrong, where, why, and what to do. On standard error, exit code by fault.
 
+mod build;
 mod excerpt;
 #[cfg(test)]
 mod tests;
@@ -7,6 +8,8 @@ mod tests;
 use std::error::Error;
 use std::fmt::Write;
 
+pub(crate) use build::exit_code;
+pub(crate) use build::report as build_report;
 pub(crate) use excerpt::Excerpt;
 
 use crate::progress::Colour;
@@ -31,7 +34,10 @@ pub(crate) struct Report {
 impl Report {
     /// Makes a report with only a headline.
     pub(crate) fn new(headline: impl Into<String>) -> Self {
-        Self { headline: tidy(&headline.into()), ..Self::default() }
+        Self {
+            headline: tidy(&headline.into()),
+            ..Self::default()
+        }
     }
 
     /// Makes a report of an error and the chain of its sources.

@@ -12,9 +12,20 @@ use super::Report;
 use crate::progress::Colour;
 
 fn place(data: &str, start: (u32, u32), end: (u32, u32)) -> Option<Excerpt> {
-    let file = SourceFile { name: "Dockerfile".to_owned(), language: String::new(), data: data.into() };
+    let file = SourceFile {
+        name: "Dockerfile".to_owned(),
+        language: String::new(),
+        data: data.into(),
+    };
     let position = |(line, column)| Position { line, column };
-    Excerpt::new(&file, &Span { source: 0, start: position(start), end: position(end) })
+    Excerpt::new(
+        &file,
+        &Span {
+            source: 0,
+            start: position(start),
+            end: position(end),
+        },
+    )
 }
 
 #[derive(Debug)]
@@ -125,7 +136,12 @@ fn a_place_outside_its_text_is_left_out() {
 
 #[test]
 fn causes_are_listed_once() {
-    let error = Chain::new(&["cannot open the store", "cannot read `x`.", "cannot read `x`", "no\x1b[2J such file"]);
+    let error = Chain::new(&[
+        "cannot open the store",
+        "cannot read `x`.",
+        "cannot read `x`",
+        "no\x1b[2J such file",
+    ]);
     insta::assert_snapshot!(Report::of(&error).render(Colour::Off), @r#"
     error: cannot open the store
       caused by: cannot read `x`

@@ -1,0 +1,178 @@
+//! `kiln build`: what can be typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::later::LaterArgs;
+use crate::progress::Mode;
+
+/// Builds an image from a build file and a context.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BuildArgs {
+    /// Directory with the files of the build, or `-` for a tar archive or a Dockerfile on standard input
+    #[arg(value_name = "CONTEXT")]
+    pub(crate) context: String,
+    /// Build file, relative to the current directory, or `-` for standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) file: Option<String>,
+    /// Name of the image, `[registry/]name[:tag]`; may be given several times
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+    /// Stage to build
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// Build argument; without a value it is taken from the environment
+    #[arg(long = "build-arg", value_name = "KEY[=VALUE]")]
+    pub(crate) build_args: Vec<String>,
+    /// Further context: a directory, docker-image://NAME or oci-layout://PATH[:TAG|@DIGEST]
+    #[arg(long = "build-context", value_name = "NAME=PATH")]
+    pub(crate) build_contexts: Vec<String>,
+    /// Label of the image
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// Platforms to build for [default: this machine's]
+    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    pub(crate) platforms: Vec<String>,
+    /// Frontend to use instead of the one that the build file names: a component's path or reference
+    #[arg(long, value_name = "REF")]
+    pub(crate) plugin: Option<String>,
+    #[command(flatten)]
+    pub(crate) result: ResultArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) steps: StepArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) later: LaterArgs,
+}
+
+/// What becomes of the result.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Result")]
+pub(crate) struct ResultArgs {
+    /// Where the result goes: a directory, `-`, or type=image|registry|oci|docker|tar|local|cacheonly[,KEY=VALUE]
+    #[arg(short, long = "output", value_name = "SPEC")]
+    pub(crate) outputs: Vec<String>,
+    /// Push the image under its names
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Keep the image in the local image store, as it is without `--output`
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// Annotation, `[manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]KEY=VALUE`
+    #[arg(long = "annotation", value_name = "ANNOTATION")]
+    pub(crate) annotations: Vec<String>,
+    /// Write facts about the result as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Write the image's id to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Show nothing but errors and print the image's id
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// How the build is shown
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        env = "BUILDKIT_PROGRESS",
+        default_value = "auto"
+    )]
+    pub(crate) progress: Mode,
+}
+
+/// What is taken from earlier builds.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cache")]
+pub(crate) struct CacheArgs {
+    /// Do not use results of earlier builds
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Do not use results of earlier builds for these stages
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// Ask registries for images that are here already
+    #[arg(long)]
+    pub(crate) pull: bool,
+}
+
+/// What steps may reach.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Access")]
+pub(crate) struct AccessArgs {
+    /// Secret for steps that ask for it, `id=ID[,src=FILE|env=NAME]`
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub(crate) secrets: Vec<String>,
+    /// SSH agent for steps that ask for it, `default` or `ID=SOCKET`
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) ssh: Vec<String>,
+    /// Allow steps more than the sandbox: network.host, security.insecure or device
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// Registry that may speak plain HTTP or have a certificate that nobody vouches for
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure_registries: Vec<String>,
+    /// Bound of a plugin's call, such as memory=256MiB
+    #[arg(long = "plugin-limit", value_name = "KEY=VALUE")]
+    pub(crate) plugin_limits: Vec<String>,
+}
+
+/// What steps run with.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Steps")]
+pub(crate) struct StepArgs {
+    /// Network of steps that do not say: default, none or host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) network: Option<String>,
+    /// Host name and address for steps, `NAME:IP`
+    #[arg(long = "add-host", value_name = "NAME:IP")]
+    pub(crate) add_hosts: Vec<String>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) shm_size: Option<String>,
+    /// Limit of processes, `NAME=SOFT[:HARD]`
+    #[arg(long = "ulimit", value_name = "LIMIT")]
+    pub(crate) ulimits: Vec<String>,
+    /// Parent of the steps' cgroups
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup_parent: Option<String>,
+    /// Most memory of a step
+    #[arg(short, long, value_name = "BYTES")]
+    pub(crate) memory: Option<String>,
+    /// Most memory and swap of a step; -1 for no limit
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub(crate) memory_swap: Option<String>,
+    /// Share of processor time, relative to 1024
+    #[arg(short, long, value_name = "WEIGHT")]
+    pub(crate) cpu_shares: Option<u64>,
+    /// Period of the processor quota in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_period: Option<u64>,
+    /// Processor time in a period in microseconds
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
+    pub(crate) cpu_quota: Option<i64>,
+    /// Processors that steps may use, such as 0-3,5
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// Memory nodes that steps may use
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_mems: Option<String>,
+}
+
+/// What of this machine is used.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct MachineArgs {
+    /// Run steps through an OCI runtime: runc, crun or a path
+    #[arg(long, value_name = "RUNTIME", env = "KILN_OCI_RUNTIME")]
+    pub(crate) oci_runtime: Option<String>,
+    /// Most steps that run at a time [default: one a processor]
+    #[arg(long, value_name = "COUNT", env = "KILN_MAX_PARALLELISM")]
+    pub(crate) max_parallelism: Option<std::num::NonZeroUsize>,
+}

@@ -1,0 +1,92 @@
+//! Flags of `docker buildx build` that are known and not done yet. They are refused by name, never ignored; a value
+//! that means "off" is what happens anyway.
+
+use clap::Args;
+
+use super::ArgError;
+
+/// Flags that are not supported yet.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LaterArgs {
+    #[arg(long, hide = true)]
+    cache_to: Vec<String>,
+    #[arg(long, hide = true)]
+    cache_from: Vec<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sbom: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    provenance: Option<String>,
+    #[arg(long, hide = true)]
+    attest: Vec<String>,
+    #[arg(long, hide = true, alias = "print")]
+    call: Option<String>,
+    #[arg(long, hide = true)]
+    check: bool,
+    #[arg(long, hide = true)]
+    policy: Vec<String>,
+    #[arg(long, hide = true)]
+    source_policy_file: Option<String>,
+    #[arg(long, hide = true)]
+    grant: Vec<String>,
+    #[arg(long, hide = true)]
+    offline: bool,
+    #[arg(long, hide = true)]
+    builder: Option<String>,
+    #[arg(long, hide = true)]
+    isolation: Option<String>,
+    #[arg(long, hide = true)]
+    compress: bool,
+    #[arg(long, hide = true)]
+    security_opt: Vec<String>,
+}
+
+impl LaterArgs {
+    /// Checks that none of them asks for anything.
+    ///
+    /// # Errors
+    /// Names the first that does.
+    pub(crate) fn refuse(&self) -> Result<(), ArgError> {
+        let off = |value: &str| matches!(value, "" | "false" | "0" | "f" | "F" | "FALSE" | "False");
+        let attest = |value: &&String| !value.split(',').any(|field| field == "disabled=true");
+        let asked = [
+            ("--cache-to", !self.cache_to.is_empty()),
+            ("--cache-from", !self.cache_from.is_empty()),
+            ("--sbom", self.sbom.as_deref().is_some_and(|value| !off(value))),
+            (
+                "--provenance",
+                self.provenance
+                    .as_deref()
+                    .is_some_and(|value| !off(value) && value != "disabled=true"),
+            ),
+            ("--attest", self.attest.iter().any(|value| attest(&value))),
+            (
+                "--call",
+                self.call
+                    .as_deref()
+                    .is_some_and(|value| !matches!(value, "" | "build")),
+            ),
+            ("--check", self.check),
+            ("--policy", !self.policy.is_empty()),
+            ("--source-policy-file", self.source_policy_file.is_some()),
+            ("--grant", !self.grant.is_empty()),
+            ("--offline", self.offline),
+            (
+                "--builder",
+                self.builder
+                    .as_deref()
+                    .is_some_and(|value| !matches!(value, "" | "default")),
+            ),
+            (
+                "--isolation",
+                self.isolation
+                    .as_deref()
+                    .is_some_and(|value| !matches!(value, "" | "default")),
+            ),
+            ("--security-opt", !self.security_opt.is_empty()),
+        ];
+        match asked.iter().find(|(_, is_asked)| *is_asked) {
+            Some((flag, _)) => Err(ArgError::not_yet(&format!("`{flag}`"))),
+            None => Ok(()),
+        }
+    }
+}

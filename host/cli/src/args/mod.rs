@@ -1,0 +1,20 @@
+//! Arguments as typed, and what they mean: `BuildArgs` becomes a `BuildRequest`. No engine runs here.
+
+mod annotation;
+mod build;
+mod context;
+mod error;
+mod later;
+mod pairs;
+mod request;
+mod secret;
+mod size;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use build::BuildArgs;
+pub(crate) use context::layout_path;
+pub(crate) use error::ArgError;
+pub(crate) use request::Prepared;
+pub(crate) use request::Surroundings;
+pub(crate) use size::parse_bytes;

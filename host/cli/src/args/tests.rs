@@ -1,0 +1,164 @@
+//! What is typed, and the request that it becomes.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use clap::Parser;
+use kiln_engine::BuildFile;
+use kiln_engine::Context;
+use kiln_export::Output;
+use tempfile::TempDir;
+
+use super::ArgError;
+use super::BuildArgs;
+use super::Prepared;
+use super::Surroundings;
+
+#[derive(Debug, Parser)]
+struct Typed {
+    #[command(flatten)]
+    build: BuildArgs,
+}
+
+/// A directory with a context, and what is around the command in it.
+fn around(env: &[(&str, &str)], stdin: &[u8]) -> (TempDir, Surroundings) {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("Dockerfile"), "FROM scratch\n").expect("a file");
+    std::fs::write(dir.path().join("secret"), "hidden").expect("a file");
+    let env: BTreeMap<_, _> = env
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+    let directory = dir.path().to_owned();
+    let stdin = Box::new(Cursor::new(stdin.to_vec()));
+    (
+        dir,
+        Surroundings {
+            temporary: directory.clone(),
+            directory,
+            env,
+            stdin,
+        },
+    )
+}
+
+fn prepare(line: &str, env: &[(&str, &str)], stdin: &[u8]) -> (TempDir, Result<Prepared, ArgError>) {
+    let typed = Typed::try_parse_from(["kiln"].into_iter().chain(line.split_whitespace())).expect(line);
+    let (dir, mut around) = around(env, stdin);
+    let prepared = Prepared::new(&typed.build, None, &mut around);
+    (dir, prepared)
+}
+
+#[track_caller]
+fn request(line: &str, env: &[(&str, &str)]) -> Prepared {
+    prepare(line, env, b"")
+        .1
+        .unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[track_caller]
+fn refused(line: &str, expected: &str) {
+    let error = prepare(line, &[], b"").1.map(|_| ()).expect_err(line).to_string();
+    assert!(error.contains(expected), "{line}: {error}");
+}
+
+#[test]
+fn build_arguments_come_from_the_environment() {
+    let env = [("A", "1"), ("SOURCE_DATE_EPOCH", "42")];
+    let request = request("--build-arg A --build-arg B --build-arg C=x=y .", &env).request;
+    let pairs: Vec<String> = request.args.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(pairs, ["A=1", "C=x=y", "SOURCE_DATE_EPOCH=42"]);
+    assert_eq!(request.epoch, Some(42));
+}
+
+#[test]
+fn options_have_buildkits_names() {
+    let line = "--network host --add-host a:1.2.3.4 --shm-size 64m --ulimit nofile=1:2 --memory 1g --memory-swap -1 .";
+    let request = request(line, &[]).request;
+    let pairs: Vec<String> = request.options.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let expected = [
+        "force-network-mode=host",
+        "add-hosts=a=1.2.3.4",
+        "shm-size=67108864",
+        "ulimit=nofile=1:2",
+        "memory=1073741824",
+        "memswap=-1",
+    ];
+    assert_eq!(pairs, expected);
+    assert_eq!(request.entitlements.len(), 1);
+}
+
+#[test]
+fn results_land_in_the_store_unless_said_otherwise() {
+    let image = |line: &str| match request(line, &[]).request.outputs.as_slice() {
+        [Output::Image(image)] => (image.store, image.push),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(image("."), (true, false));
+    assert_eq!(image("--load ."), (true, false));
+    assert_eq!(image("--push -t a ."), (true, true));
+    assert_eq!(image("-o type=registry -t a ."), (false, true));
+    assert_eq!(request("-o out --load .", &[]).request.outputs.len(), 2);
+}
+
+#[test]
+fn standard_input_is_an_archive_or_a_build_file() {
+    let (_dir, text) = prepare("-", &[], b"FROM scratch\n");
+    let request = text.expect("a request").request;
+    assert_eq!(request.context, Context::Empty);
+    assert!(matches!(request.build_file, BuildFile::Inline { data, .. } if *data == *b"FROM scratch\n"));
+    let (_dir, archive) = prepare("-f d/File -", &[], b"\x1f\x8b\x08rest");
+    let prepared = archive.expect("a request");
+    let Context::Archive(path) = &prepared.request.context else {
+        panic!("{:?}", prepared.request.context)
+    };
+    assert_eq!(std::fs::read(path).expect("the spool"), b"\x1f\x8b\x08rest");
+    assert_eq!(prepared.request.build_file.name(), "d/File");
+}
+
+#[test]
+fn secrets_are_read_and_never_shown() {
+    let line = "--secret id=a,src=secret --secret id=b,env=B --secret id=C .";
+    let request = request(line, &[("B", "2"), ("C", "3")]).request;
+    let values: Vec<&[u8]> = request.secrets.values().map(|secret| &*secret.0).collect();
+    assert_eq!(values, [&b"3"[..], b"hidden", b"2"]);
+    assert!(!format!("{request:?}").contains("hidden"));
+}
+
+#[test]
+fn wrong_use_is_named() {
+    refused("--sbom=true .", "`--sbom` is not supported yet");
+    refused("--cache-from x .", "`--cache-from` is not supported yet");
+    refused("https://example.com/x.git", "as context is not supported yet");
+    refused("missing", "path \"missing\" not found");
+    refused("--push .", "tag is needed when pushing to registry");
+    refused("-t Upper .", "invalid tag \"Upper\"");
+    refused("--shm-size many .", "expected bytes");
+    refused("--ulimit nofile=2:1 .", "less than or equal to hard limit");
+    refused("--secret src=x .", "secret missing ID");
+    refused("--allow everything .", "expected network.host");
+    refused("--network bridge .", "expected default, none or host");
+    refused("-f - -", "can't use stdin for both");
+    assert!(prepare("--sbom=false --provenance=false .", &[], b"").1.is_ok());
+}
+
+#[test]
+fn typos_are_explained() {
+    let error = Typed::try_parse_from(["kiln", "--taget", "x", "."])
+        .expect_err("a typo")
+        .to_string();
+    assert!(error.contains("a similar argument exists: '--target'"), "{error}");
+}
+
+#[test]
+fn annotations_name_their_document() {
+    let line = "--annotation index,manifest:a=b --annotation org.x:y=c .";
+    let outputs = request(line, &[]).request.outputs;
+    let format = outputs[0].format().expect("a format");
+    let shown: Vec<String> = format
+        .annotations
+        .iter()
+        .map(|a| format!("{:?} {}={}", a.level, a.key, a.value))
+        .collect();
+    assert_eq!(shown, ["Index a=b", "Manifest a=b", "Manifest org.x:y=c"]);
+}

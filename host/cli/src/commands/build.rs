@@ -1,0 +1,200 @@
+//! `kiln build`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use kiln_engine::BuildError;
+use kiln_engine::BuildOutcome;
+use kiln_engine::Engine;
+use kiln_engine::GcPolicy;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+use super::Session;
+use super::print;
+use super::warn;
+use crate::args::ArgError;
+use crate::args::BuildArgs;
+use crate::args::Prepared;
+use crate::args::parse_bytes;
+use crate::exit;
+use crate::exit::Failure;
+use crate::progress::Display;
+use crate::progress::Mode;
+use crate::report::Report;
+use crate::settings::StorageSettings;
+use crate::wiring::Wanted;
+
+/// Longest wait for steps to end after an interruption.
+const CLEANUP: Duration = Duration::from_secs(10);
+
+/// Builds.
+pub(crate) fn run(args: &BuildArgs) -> Result<u8, Failure> {
+    let mode = mode(args)?;
+    let mut session = Session::open()?;
+    let platform = session.settings.platform.as_deref().map(str::parse).transpose();
+    let platform = platform.map_err(|e| ArgError::new("invalid `platform` in kiln.toml").because(e))?;
+    let policy = policy(&session.settings.storage)?;
+    let prepared = Prepared::new(args, platform.as_ref(), &mut session.around)?;
+    let wanted = Wanted {
+        oci_runtime: args.machine.oci_runtime.clone(),
+        parallelism: args.machine.max_parallelism,
+        insecure_registries: args.access.insecure_registries.clone(),
+        plugin_limits: args.access.plugin_limits.clone(),
+    };
+    let runtime = super::runtime()?;
+    // Opening may need the runtime's clock and sockets.
+    let entered = runtime.enter();
+    let engine = session.engine(&wanted)?;
+    drop(entered);
+    let display = Display::start(mode);
+    let sink = display.sink();
+    let ended = runtime.block_on(async {
+        let build = engine.build(prepared.request, sink);
+        interruptible(build).await
+    });
+    if matches!(ended, Ended::Interrupted) {
+        // What the build left running ends now; a second signal ends the wait.
+        runtime.shutdown_timeout(CLEANUP);
+        display.finish();
+        return Err(BuildError::Canceled.into());
+    }
+    display.finish();
+    let outcome = match ended {
+        Ended::Done(result) => result?,
+        Ended::Failed(failure) => return Err(failure),
+        Ended::Interrupted => return Err(BuildError::Canceled.into()),
+    };
+    drop(prepared.spool);
+    write_result(args, &session, &outcome)?;
+    collect_garbage(&engine, policy.as_ref());
+    Ok(0)
+}
+
+/// How a build came to its end.
+enum Ended {
+    Done(Result<BuildOutcome, BuildError>),
+    Failed(Failure),
+    Interrupted,
+}
+
+async fn interruptible(build: impl Future<Output = Result<BuildOutcome, BuildError>>) -> Ended {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return Ended::Failed(Failure::io("listen for signals", &error)),
+    };
+    // On the heap: the state of a build is large.
+    let build = Box::pin(build);
+    tokio::select! {
+        result = build => Ended::Done(result),
+        () = signals.next() => {
+            std::thread::spawn(move || leave_at_once(signals));
+            Ended::Interrupted
+        }
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Waits for a second signal and ends the program. Has a runtime of its own: the other one is being shut down.
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "the user does not want to wait for what drops would do"
+)]
+fn leave_at_once(first: Signals) {
+    drop(first);
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    runtime.block_on(async {
+        if let Ok(mut signals) = Signals::new() {
+            signals.next().await;
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    });
+}
+
+fn mode(args: &BuildArgs) -> Result<Mode, ArgError> {
+    match (args.result.quiet, args.result.progress) {
+        (false, mode) => Ok(mode),
+        (true, Mode::Auto | Mode::Quiet) => Ok(Mode::Quiet),
+        (true, mode) => {
+            let name = format!("{mode:?}").to_lowercase();
+            Err(ArgError::new(format!(
+                "progress={name} and quiet cannot be used together"
+            )))
+        }
+    }
+}
+
+/// docker's image id: the config of one image, the index of several.
+fn image_id(outcome: &BuildOutcome) -> Option<String> {
+    match outcome.images.as_slice() {
+        [image] => Some(image.config.to_string()),
+        _ => outcome
+            .descriptor
+            .as_ref()
+            .map(|descriptor| descriptor.digest.to_string()),
+    }
+}
+
+fn write_result(args: &BuildArgs, session: &Session, outcome: &BuildOutcome) -> Result<(), Failure> {
+    let id = image_id(outcome);
+    let write = |path: &std::path::Path, bytes: &[u8]| {
+        let path = session.around.directory.join(path);
+        std::fs::write(&path, bytes).map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))
+    };
+    if let Some(path) = &args.result.iidfile {
+        write(path, id.as_deref().unwrap_or_default().as_bytes())?;
+    }
+    if let Some(path) = &args.result.metadata_file {
+        let text = serde_json::to_vec_pretty(&outcome.metadata);
+        write(path, &text.map_err(|e| Failure::failed(Report::of(&e)))?)?;
+    }
+    match id {
+        Some(id) if args.result.quiet => print(&format!("{id}\n")),
+        _ => Ok(()),
+    }
+}
+
+fn policy(storage: &StorageSettings) -> Result<Option<GcPolicy>, ArgError> {
+    if *storage == StorageSettings::default() {
+        return Ok(None);
+    }
+    let bytes = |key: &str, text: &Option<String>| text.as_ref().map_or(Ok(0), |text| parse_bytes(key, text));
+    Ok(Some(GcPolicy {
+        max_used_space: bytes("storage.max-used-space", &storage.max_used_space)?,
+        reserved_space: bytes("storage.reserved-space", &storage.reserved_space)?,
+        min_free_space: bytes("storage.min-free-space", &storage.min_free_space)?,
+        ..GcPolicy::default()
+    }))
+}
+
+/// Keeps the store below its cap. The build is done: a failure here is only a warning.
+fn collect_garbage(engine: &Engine, policy: Option<&GcPolicy>) {
+    if let Some(Err(error)) = policy.map(|policy| engine.prune(policy)) {
+        warn(&Report::prefixed("cannot clean up the store", &error));
+    }
+}

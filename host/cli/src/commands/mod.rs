@@ -1,0 +1,192 @@
+//! The commands, one a file.
+
+mod build;
+mod completion;
+mod doctor;
+mod du;
+mod image;
+mod inspect;
+mod man;
+mod prune;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::Subcommand;
+use kiln_engine::Engine;
+use kiln_image::Reference;
+
+use crate::args::ArgError;
+use crate::args::BuildArgs;
+use crate::args::Surroundings;
+use crate::exit::Failure;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::wiring;
+use crate::wiring::Wanted;
+
+/// Environment variables that are read, for the manual.
+const ENVIRONMENT: &str = "\
+Environment:
+  KILN_HOME             directory of the store
+                        [default: $XDG_DATA_HOME/kiln, for root /var/lib/kiln]
+  KILN_OCI_RUNTIME      OCI runtime that runs steps, like --oci-runtime
+  KILN_MAX_PARALLELISM  most steps at a time, like --max-parallelism
+  BUILDKIT_PROGRESS     how a build is shown, like --progress
+  SOURCE_DATE_EPOCH     build argument that makes times in the result reproducible
+  DOCKER_CONFIG         directory with registry credentials [default: ~/.docker]
+  SSH_AUTH_SOCK         agent of --ssh default
+  NO_COLOR              no colour
+
+Configuration: kiln.toml in the current directory, $XDG_CONFIG_HOME/kiln/kiln.toml, /etc/kiln/kiln.toml";
+
+/// Builds container images from Dockerfiles and other build files
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, about, after_long_help = ENVIRONMENT, propagate_version = true)]
+#[command(max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image
+    #[command(visible_alias = "b")]
+    Build(Box<BuildArgs>),
+    /// Work with the images of the local store
+    Image(image::ImageArgs),
+    /// Show what an image is made of
+    Inspect(inspect::InspectArgs),
+    /// Show what the store holds
+    Du(du::DuArgs),
+    /// Remove what is not needed from the store
+    Prune(prune::PruneArgs),
+    /// Say what works on this machine and what to do about what does not
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completion(completion::CompletionArgs),
+    /// Print the manual, or write its pages to a directory
+    Man(man::ManArgs),
+}
+
+impl Cli {
+    /// Tells whether the command needs the user namespace: it handles files of many owners.
+    pub(crate) fn needs_namespace(&self) -> bool {
+        !matches!(self.command, Command::Completion(_) | Command::Man(_))
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When it could not do its work.
+    pub(crate) fn run(self) -> Result<u8, Failure> {
+        match self.command {
+            Command::Build(args) => build::run(&args),
+            Command::Image(args) => image::run(&args),
+            Command::Inspect(args) => inspect::run(&args),
+            Command::Du(args) => du::run(&args),
+            Command::Prune(args) => prune::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
+            Command::Completion(args) => completion::run(&args),
+            Command::Man(args) => man::run(&args),
+        }
+    }
+}
+
+/// What every command that uses the store starts with.
+struct Session {
+    around: Surroundings,
+    settings: Settings,
+}
+
+impl Session {
+    fn open() -> Result<Self, Failure> {
+        let env: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
+        let directory = std::env::current_dir().map_err(|e| Failure::io("find the current directory", &e))?;
+        let temporary = env
+            .get("TMPDIR")
+            .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let around = Surroundings {
+            directory,
+            env,
+            temporary,
+            stdin: Box::new(std::io::stdin()),
+        };
+        let settings = Settings::load(&around)?;
+        Ok(Self { around, settings })
+    }
+
+    fn engine(&self, wanted: &Wanted) -> Result<Engine, Failure> {
+        wiring::engine(&self.around, &self.settings, wanted)
+    }
+}
+
+/// Makes the threads that a command's futures run on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("start threads", &e))
+}
+
+fn reference(text: &str) -> Result<Reference, Failure> {
+    let parsed = text.parse();
+    parsed.map_err(|e: kiln_image::ParseReferenceError| {
+        ArgError::new(format!("invalid image `{text}`")).because(e).into()
+    })
+}
+
+/// Writes data to standard output. A reader that has gone away is no error.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("write the output", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something to people.
+fn say(text: &str) {
+    use std::io::Write;
+    // Nobody to tell when standard error is gone.
+    _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Says that something is not as it should be, and goes on.
+fn warn(report: &Report) {
+    use std::io::Write;
+    let text = report.render_warning(crate::progress::Colour::of_stderr());
+    _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Lays rows out in columns, two blanks apart.
+fn table(rows: &[Vec<String>]) -> String {
+    use crate::progress::width;
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widest = |column| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell: &String| width(cell))
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| widest(column).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, w)| format!("{cell}{}", " ".repeat(w.saturating_sub(width(cell)))));
+        out += cells.collect::<Vec<_>>().join("  ").trim_end();
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,247 @@
+//! Puts the engine together: where state lives, who runs steps, where frontends come from.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kiln_engine::Config;
+use kiln_engine::Engine;
+use kiln_engine::Frontends;
+use kiln_exec::Executor;
+use kiln_exec::NativeExecutor;
+use kiln_exec::Network;
+use kiln_exec::OciExecutor;
+use kiln_image::Platform;
+use kiln_plugin::Frontend;
+use kiln_plugin::PluginError;
+use kiln_plugin::PluginRef;
+use kiln_plugin::PluginRefError;
+use kiln_wasm::Runtime;
+use kiln_wasm::RuntimeConfig;
+
+use crate::args::ArgError;
+use crate::args::Surroundings;
+use crate::exit::Failure;
+use crate::report::Report;
+use crate::settings::Settings;
+
+/// The frontend for Dockerfiles, embedded.
+const DOCKERFILE: &[u8] = include_bytes!(env!("KILN_FRONTEND_DOCKERFILE"));
+/// What it is called.
+const DOCKERFILE_NAME: &str = "builtin:dockerfile";
+/// Largest component that is read from a file, in bytes; the runtime has its own limit.
+const LARGEST_COMPONENT: u64 = 256 << 20;
+
+/// What a command wants of the engine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// OCI runtime, instead of the configured one.
+    pub(crate) oci_runtime: Option<String>,
+    /// Most steps at a time, instead of the configured number.
+    pub(crate) parallelism: Option<std::num::NonZeroUsize>,
+    /// Registries that may be insecure, beside the configured ones.
+    pub(crate) insecure_registries: Vec<String>,
+    /// Limits of plugins, `NAME=VALUE`.
+    pub(crate) plugin_limits: Vec<String>,
+}
+
+/// Returns the directory of the store: `$KILN_HOME`, `$XDG_DATA_HOME/kiln`, `~/.local/share/kiln`, for root
+/// `/var/lib/kiln`.
+///
+/// # Errors
+/// When there is neither of these variables nor a home directory.
+pub(crate) fn root(around: &Surroundings) -> Result<PathBuf, ArgError> {
+    let set = |name: &str| around.env.get(name).filter(|value| !value.is_empty());
+    if let Some(home) = set("KILN_HOME") {
+        return Ok(around.path(home));
+    }
+    // Inside the user namespace everybody is root; the marker tells who was it before.
+    if is_root() {
+        return Ok(PathBuf::from("/var/lib/kiln"));
+    }
+    let data = set("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let data = data.or_else(|| set("HOME").map(|home| Path::new(home).join(".local/share")));
+    let data = data
+        .ok_or_else(|| ArgError::new("cannot tell where the store is: neither KILN_HOME nor HOME is set"))?;
+    Ok(data.join("kiln"))
+}
+
+/// Tells whether the user is root outside any user namespace that this program made.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root() && !is_mapped()
+}
+
+/// Tells whether root is somebody else outside.
+fn is_mapped() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let mut words = map.split_whitespace();
+    words.next() == Some("0") && words.next().is_some_and(|outside| outside != "0")
+}
+
+/// Opens the engine.
+///
+/// # Errors
+/// When something is configured wrongly or the store cannot be used.
+pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted) -> Result<Engine, Failure> {
+    let root = root(around)?;
+    let executor = executor(&root, settings, wanted)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let parallelism = wanted
+        .parallelism
+        .or(settings.max_parallelism)
+        .map_or(threads, usize::from);
+    let config = Config {
+        frontends: Arc::new(Components::new(&root, around, &wanted.plugin_limits)?),
+        platform: Platform::host(),
+        parallelism,
+        threads,
+        executor,
+        network: Network::Default,
+        unprivileged: !rustix::process::geteuid().is_root(),
+        root,
+    };
+    Ok(Engine::open(config)?)
+}
+
+/// Returns what runs steps.
+///
+/// # Errors
+/// When it cannot be set up.
+pub(crate) fn executor(
+    root: &Path,
+    settings: &Settings,
+    wanted: &Wanted,
+) -> Result<Arc<dyn Executor>, Failure> {
+    let failed = |error: kiln_exec::ExecError| Failure::failed(Report::of(&error));
+    match wanted.oci_runtime.as_ref().or(settings.oci_runtime.as_ref()) {
+        Some(runtime) => Ok(Arc::new(
+            OciExecutor::new(runtime, root.join("exec")).map_err(failed)?,
+        )),
+        None => Ok(Arc::new(NativeExecutor::new().map_err(failed)?)),
+    }
+}
+
+/// Frontends as components: the embedded one, and files. The runtime is set up when it is first needed: a command that
+/// builds nothing does not pay for it.
+struct Components {
+    directory: PathBuf,
+    config: std::sync::Mutex<Option<RuntimeConfig>>,
+    runtime: tokio::sync::OnceCell<Runtime>,
+}
+
+impl Components {
+    fn new(root: &Path, around: &Surroundings, limits: &[String]) -> Result<Self, Failure> {
+        let mut config = RuntimeConfig {
+            cache_dir: Some(root.join("wasm")),
+            ..RuntimeConfig::default()
+        };
+        for limit in limits {
+            let set = config.frontend.set(limit);
+            set.map_err(|e| Failure::usage(Report::prefixed("invalid `--plugin-limit`", &e)))?;
+        }
+        let directory = around.directory.clone();
+        Ok(Self {
+            directory,
+            config: std::sync::Mutex::new(Some(config)),
+            runtime: tokio::sync::OnceCell::new(),
+        })
+    }
+
+    async fn runtime(&self) -> Result<&Runtime, PluginError> {
+        self.runtime
+            .get_or_try_init(|| async {
+                let mut config = self
+                    .config
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                Runtime::open(config.take().unwrap_or_default())
+                    .map_err(|e| unusable(DOCKERFILE_NAME, e.to_string()))
+            })
+            .await
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, PluginError> {
+        let name = path.display().to_string();
+        let path = self.directory.join(path);
+        let failed = |error: std::io::Error| unusable(&name, error.to_string());
+        let length = std::fs::metadata(&path).map_err(failed)?.len();
+        if length > LARGEST_COMPONENT {
+            return Err(unusable(
+                &name,
+                format!("the file has {length} bytes, more than 256 MiB"),
+            ));
+        }
+        std::fs::read(&path).map_err(failed)
+    }
+
+    /// Returns the component that `reference` names; none is the embedded one.
+    fn component(&self, reference: Option<&str>) -> Result<Option<Vec<u8>>, PluginError> {
+        let Some(reference) = reference.filter(|reference| !is_dockerfile(reference)) else {
+            return Ok(None);
+        };
+        let parsed: PluginRef = reference
+            .parse()
+            .map_err(|e: PluginRefError| unusable(reference, e.to_string()))?;
+        match parsed {
+            PluginRef::Path(path) => self.read(&path).map(Some),
+            PluginRef::Builtin(_) => Err(unusable(reference, format!("there is only {DOCKERFILE_NAME}"))),
+        }
+    }
+}
+
+/// Tells whether a reference means the embedded frontend: by its own name, or by the image that `# syntax=` lines of
+/// Dockerfiles name.
+fn is_dockerfile(reference: &str) -> bool {
+    let image = reference.strip_prefix("docker.io/").unwrap_or(reference);
+    let image = image.strip_prefix("docker/dockerfile").unwrap_or("-");
+    reference == DOCKERFILE_NAME || image.is_empty() || image.starts_with([':', '@'])
+}
+
+fn unusable(plugin: &str, message: String) -> PluginError {
+    PluginError::Open {
+        plugin: plugin.to_owned(),
+        message,
+    }
+}
+
+#[async_trait]
+impl Frontends for Components {
+    async fn open(&self, reference: Option<&str>) -> Result<Arc<dyn Frontend>, PluginError> {
+        let component = self.component(reference)?;
+        let runtime = self.runtime().await?.clone();
+        let name = match (&component, reference) {
+            (Some(_), Some(reference)) => reference.to_owned(),
+            _ => DOCKERFILE_NAME.to_owned(),
+        };
+        // Compiling takes seconds when there is no machine code yet.
+        let plugin = name.clone();
+        let load = move || runtime.frontend(&name, component.as_deref().unwrap_or(DOCKERFILE), None);
+        let loaded = tokio::task::spawn_blocking(load).await;
+        loaded.map_err(|error| unusable(&plugin, error.to_string()))?
+    }
+}
+
+/// Returns docker's file with credentials, whether it is there or not: `$DOCKER_CONFIG` or `~/.docker`.
+pub(crate) fn docker_config(around: &Surroundings) -> Option<PathBuf> {
+    let set = |name: &str| around.env.get(name).filter(|value| !value.is_empty());
+    let directory = set("DOCKER_CONFIG").map(PathBuf::from);
+    let directory = directory.or_else(|| set("HOME").map(|home| Path::new(home).join(".docker")));
+    directory.map(|directory| directory.join("config.json"))
+}
+
+/// Loads the embedded frontend, for `kiln doctor`.
+///
+/// # Errors
+/// When this machine cannot run components.
+pub(crate) fn try_plugins(around: &Surroundings) -> Result<(), Failure> {
+    let config = RuntimeConfig {
+        cache_dir: Some(root(around)?.join("wasm")),
+        ..RuntimeConfig::default()
+    };
+    let runtime = Runtime::open(config).map_err(|e| Failure::failed(Report::of(&e)))?;
+    let loaded = runtime.frontend(DOCKERFILE_NAME, DOCKERFILE, None);
+    loaded.map(drop).map_err(|e| Failure::failed(Report::of(&e)))
+}
