@@ -44,7 +44,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "plugins",
-        help: "[NAME…]  builds the plugins to target/plugins/NAME.wasm",
+        help: "[--debian] [NAME…]  builds the plugins to target/plugins/NAME.wasm",
         run: plugins::run,
     },
     Command {

@@ -18,8 +18,14 @@ struct Plugin {
     package: String,
 }
 
-/// Builds the plugins named in `names`, or all. Components are left in `target/plugins/NAME.wasm`.
-pub(crate) fn run(root: &Path, names: &[String]) -> anyhow::Result<()> {
+/// Builds the plugins named in `args`, or all. Components are left in `target/plugins/NAME.wasm`. With `--debian`,
+/// Debian's toolchain is used even where rustup has the target.
+pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
+    let (flags, names): (Vec<String>, Vec<String>) =
+        args.iter().cloned().partition(|arg| arg.starts_with("--"));
+    if let Some(unknown) = flags.iter().find(|flag| *flag != "--debian") {
+        bail!("unknown flag `{unknown}` (there is `--debian`)");
+    }
     let mut plugins = discover(&root.join("plugins"))?;
     if let Some(unknown) = names
         .iter()
@@ -30,7 +36,10 @@ pub(crate) fn run(root: &Path, names: &[String]) -> anyhow::Result<()> {
     }
     plugins.retain(|plugin| names.is_empty() || names.contains(&plugin.name));
 
-    let toolchain = Toolchain::find_or_install()?;
+    let toolchain = match flags.is_empty() {
+        true => Toolchain::find_or_install()?,
+        false => Toolchain::debian_or_install()?,
+    };
     eprintln!("plugins: using {}", toolchain.describe());
     let work = work_dir(root).join(toolchain.slug());
     build(root, &toolchain, &work, &plugins)?;
@@ -114,19 +123,18 @@ fn remap(root: &Path) -> String {
     flags.join("\u{1f}")
 }
 
-/// Makes a component of a module, unless the one that is there is newer.
+/// Makes a component of a module. It is not written again when it is the same, so that what is built from it is not
+/// built again.
 fn componentize(module: &Path, component: &Path) -> anyhow::Result<()> {
-    let modified = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified());
-    let built = modified(module).with_context(|| format!("cannot find `{}`", module.display()))?;
-    if modified(component).is_ok_and(|made| made > built) {
-        return Ok(());
-    }
     let bytes = std::fs::read(module).with_context(|| format!("cannot read `{}`", module.display()))?;
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
         .and_then(|mut encoder| encoder.encode())
         .context("cannot make a component")?;
+    if std::fs::read(component).is_ok_and(|there| there == encoded) {
+        return Ok(());
+    }
     // Whoever reads the component meanwhile sees the old one or the new one.
     let half = component.with_extension("wasm.new");
     std::fs::write(&half, encoded).with_context(|| format!("cannot write `{}`", half.display()))?;

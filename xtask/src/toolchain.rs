@@ -32,20 +32,28 @@ pub(crate) enum Toolchain {
 impl Toolchain {
     /// Finds a toolchain; installs one where that is possible.
     pub(crate) fn find_or_install() -> anyhow::Result<Self> {
-        if let Some(found) = Self::find() {
-            return Ok(found);
+        if rustup_has_target() {
+            return Ok(Self::Rustup);
+        }
+        if let Some(debian) = Self::debian() {
+            return Ok(debian);
         }
         if rustup_adds_target() {
             return Ok(Self::Rustup);
         }
-        install_packages()?;
-        Self::find().context("the toolchain is still incomplete after its packages were installed")
+        Self::debian_or_install()
     }
 
-    fn find() -> Option<Self> {
-        if rustup_has_target() {
-            return Some(Self::Rustup);
+    /// Finds Debian's toolchain, whatever else is there; installs it where that is possible.
+    pub(crate) fn debian_or_install() -> anyhow::Result<Self> {
+        if let Some(debian) = Self::debian() {
+            return Ok(debian);
         }
+        install_packages()?;
+        Self::debian().context("the toolchain is still incomplete after its packages were installed")
+    }
+
+    fn debian() -> Option<Self> {
         let complete = missing_packages().is_empty();
         complete
             .then(linker)
