@@ -129,7 +129,7 @@ impl TreePath {
     }
 
     /// Returns the path with a leading `/`.
-    pub(crate) fn to_string_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_absolute(&self) -> Vec<u8> {
         [b"/", &*self.0].concat()
     }
 

@@ -14,7 +14,14 @@ impl ChangeSet {
         let mut entries: Vec<Entry> = upper.entries().to_vec();
         let mut hidden = Hidden { upper, above: None };
         let mut moved: HashMap<&TreePath, TreePath> = HashMap::new();
+        let mut solid: Option<&TreePath> = None;
         for lower in self.entries() {
+            if solid.is_some_and(|solid| lower.path.starts_with(solid)) {
+                continue; // what a layer has in its own non-directory does not count
+            }
+            if !matches!(lower.node, Node::Directory { .. } | Node::Whiteout) {
+                solid = Some(&lower.path);
+            }
             if hidden.hides(&lower.path) {
                 continue;
             }

@@ -15,7 +15,7 @@ use kiln_tree::TreePath;
 use serde_json::Value;
 
 fn walked(tree: &Tree) -> String {
-    tree.walk(&TreePath::root()).map(|found| show(&found).trim_end().to_owned() + "\n").collect()
+    tree.walk(&TreePath::root()).map(|found| show(&found) + "\n").collect()
 }
 
 /// The walk, the lookups of all that it found and the flattened tree agree.

@@ -78,11 +78,8 @@ pub fn checksum(tree: &Tree, path: &str, options: &Options, files: &dyn FileDige
         return Ok(*digest);
     }
     let mut hasher = Hasher::new();
-    for (index, (one, digest)) in included.iter().zip(&digests).enumerate() {
-        if index > 0 {
-            hasher.update([0]);
-        }
-        hasher.update(filter::base(&one.name));
+    for (one, digest) in included.iter().zip(&digests) {
+        hasher.update(one.key());
         hasher.update(digest.to_string());
     }
     Ok(hasher.finish())

@@ -20,8 +20,20 @@ pub(super) struct Included<'a> {
     pub(super) found: Found<'a>,
     /// Its path as the caller spelled it, absolute; symlinks before its end are not resolved in it.
     pub(super) name: Vec<u8>,
+    /// How much of the name stands for the part of the path without wildcards.
+    prefix: usize,
     /// It is no entry of a directory that was looked into.
     pub(super) is_top: bool,
+}
+
+impl Included<'_> {
+    /// Returns what stands for the path in the digest: relative, with NULs for separators, one of them in front.
+    pub(super) fn key(&self) -> Vec<u8> {
+        let relative = &self.name[self.prefix..];
+        let relative = relative.strip_prefix(b"/").unwrap_or(relative);
+        let relative = relative.iter().map(|&b| if b == b'/' { 0 } else { b });
+        std::iter::once(0).chain(relative).collect()
+    }
 }
 
 /// Returns the last component of a path, as Go's `path.Base` does.
@@ -55,6 +67,7 @@ struct Filter<'a> {
     wildcard: Option<String>,
     /// The path as asked for, absolute; empty for the root.
     path: Vec<u8>,
+    prefix: usize,
     dirs: Vec<Dir<'a>>,
     /// The last path that the wildcards matched.
     matched: Option<Vec<u8>>,
@@ -64,7 +77,7 @@ struct Filter<'a> {
 /// Returns what counts of `path`, in walk order. Nothing when there is nothing at `path`.
 pub(super) fn included<'a>(tree: &'a Tree, path: &str, options: &Options) -> Result<Vec<Included<'a>>, OpError> {
     let clean = TreePath::clean(path)?;
-    let absolute = |path: &TreePath| if path.is_root() { Vec::new() } else { path.to_string_bytes() };
+    let absolute = |path: &TreePath| if path.is_root() { Vec::new() } else { path.to_absolute() };
     let wildcard = options.wildcard.then(|| String::from_utf8_lossy(&absolute(&clean)).into_owned());
     let (start, follow) = match &wildcard {
         None => (clean.clone(), Follow::NotLast),
@@ -84,6 +97,7 @@ pub(super) fn included<'a>(tree: &'a Tree, path: &str, options: &Options) -> Res
         exclude: patterns("exclude", &options.exclude_patterns)?,
         wildcard,
         path: absolute(&clean),
+        prefix: absolute(&start).len(),
         dirs: Vec::new(),
         matched: None,
         all: Vec::new(),
@@ -96,7 +110,7 @@ pub(super) fn included<'a>(tree: &'a Tree, path: &str, options: &Options) -> Res
         filter.visit(top, prefix.clone());
     }
     for found in tree.walk(&resolved) {
-        let name = [&prefix[..], &found.path.to_string_bytes()[skipped..]].concat();
+        let name = [&prefix[..], &found.path.to_absolute()[skipped..]].concat();
         filter.visit(found, name);
     }
     Ok(filter.all)
@@ -116,7 +130,7 @@ impl<'a> Filter<'a> {
         let parent = self.dirs.last().map(|dir| dir.info).unwrap_or_default();
         let (wanted, info) = self.wants(&candidate, parent);
         let is_directory = found.node.is_directory();
-        let included = Included { found, name: name.clone(), is_top: self.dirs.is_empty() };
+        let included = Included { found, name: name.clone(), prefix: self.prefix, is_top: self.dirs.is_empty() };
         if wanted {
             let above = self.dirs.iter_mut().filter_map(|dir| dir.included.take());
             self.all.extend(above);

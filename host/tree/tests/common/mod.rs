@@ -85,7 +85,9 @@ pub(crate) fn show(entry: &Entry) -> String {
     let mut out = match &entry.node {
         Node::Directory { opaque: true } => format!("d {path} {:o} opaque", meta.mode),
         Node::Directory { opaque: false } => format!("d {path} {:o}", meta.mode),
-        Node::File { content: Content::Inline(content), .. } => format!("f {path} {:o} {}", meta.mode, text(content)),
+        Node::File { content: Content::Inline(content), .. } => {
+            format!("f {path} {:o} {}", meta.mode, text(content)).trim_end().to_owned()
+        }
         Node::File { .. } => format!("f {path} {:o} ?", meta.mode),
         Node::Symlink { target } => format!("l {path} {}", text(target)),
         Node::Hardlink { target } => format!("h {path} {target}"),
@@ -106,8 +108,8 @@ pub(crate) fn show(entry: &Entry) -> String {
     out
 }
 
-pub(crate) fn show_all<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
-    entries.into_iter().map(|entry| show(entry).trim_end().to_owned() + "\n").collect()
+pub(crate) fn show_all(entries: &[Entry]) -> String {
+    entries.iter().map(|entry| show(entry) + "\n").collect()
 }
 
 /// Removes indentation and empty lines.
