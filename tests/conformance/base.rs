@@ -24,14 +24,29 @@ impl Base {
         let archive = store.path("busybox.tar");
         let oci = format!("type=oci,dest={}", archive.display());
         let named = ["--build-context", &context];
-        let image = ["-t", "docker.io/library/busybox:latest", "-o", "type=image", "-o", &oci];
+        let image = [
+            "-t",
+            "docker.io/library/busybox:latest",
+            "-o",
+            "type=image",
+            "-o",
+            &oci,
+        ];
         let _built = store.build(busybox.path(), &[&named[..], &image].concat()).ok();
-        let alpine = Project::new("FROM base\nCOPY alpine-release /etc/\n").file("alpine-release", "3.22.0\n");
+        let alpine =
+            Project::new("FROM base\nCOPY alpine-release /etc/\n").file("alpine-release", "3.22.0\n");
         let image = ["-t", "docker.io/library/alpine:latest", "-o", "type=image"];
         let _built = store.build(alpine.path(), &[&named[..], &image].concat()).ok();
         let image = Layout::open(&archive).image();
         let count = |value: &serde_json::Value| value.as_array().map_or(0, Vec::len);
-        let (history, layers) = (count(&image.config["history"]), count(&image.config["rootfs"]["diff_ids"]));
-        Self { store, history, layers }
+        let (history, layers) = (
+            count(&image.config["history"]),
+            count(&image.config["rootfs"]["diff_ids"]),
+        );
+        Self {
+            store,
+            history,
+            layers,
+        }
     }
 }

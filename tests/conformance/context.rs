@@ -31,8 +31,13 @@ fn write_one(dir: &Path, item: &Item) -> std::io::Result<()> {
         "tar" => std::fs::write(&path, archive(item))?,
         _ => std::fs::write(&path, &item.content)?,
     }
-    let mode = item.mode.as_deref().and_then(|mode| u32::from_str_radix(mode, 8).ok());
-    mode.map_or(Ok(()), |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)))
+    let mode = item
+        .mode
+        .as_deref()
+        .and_then(|mode| u32::from_str_radix(mode, 8).ok());
+    mode.map_or(Ok(()), |mode| {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode))
+    })
 }
 
 fn archive(item: &Item) -> Vec<u8> {

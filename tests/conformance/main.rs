@@ -47,7 +47,10 @@ fn run_all(cases: &[Case], is_kept: bool) -> BTreeMap<String, Verdict> {
                     let run = std::panic::AssertUnwindSafe(|| runner::run(case, &base, is_kept));
                     let verdict = std::panic::catch_unwind(run)
                         .unwrap_or_else(|_| Verdict::Failed("the runner panicked, see above".to_owned()));
-                    verdicts.lock().expect("no worker panics with the verdicts").insert(case.name.clone(), verdict);
+                    verdicts
+                        .lock()
+                        .expect("no worker panics with the verdicts")
+                        .insert(case.name.clone(), verdict);
                 }
             });
         }
@@ -69,13 +72,22 @@ fn report(verdicts: &BTreeMap<String, Verdict>) -> BTreeSet<&str> {
         println!("{line}");
     }
     let [passed, failed, not_yet, not_here] = counts;
-    println!("conformance: {passed} passed, {failed} failed, {not_yet} not yet supported, {not_here} not verifiable here");
-    verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Passed).map(|(name, _)| name.as_str()).collect()
+    println!(
+        "conformance: {passed} passed, {failed} failed, {not_yet} not yet supported, {not_here} not verifiable here"
+    );
+    verdicts
+        .iter()
+        .filter(|(_, verdict)| **verdict == Verdict::Passed)
+        .map(|(name, _)| name.as_str())
+        .collect()
 }
 
 #[test]
 fn build_cases() {
-    assert!(runner::is_root(), "the cases are those of a rootful build: run the tests as root");
+    assert!(
+        runner::is_root(),
+        "the cases are those of a rootful build: run the tests as root"
+    );
     let only = std::env::var("KILN_CASE").ok();
     let mut cases = load();
     cases.retain(|case| only.as_ref().is_none_or(|only| case.name == *only));
@@ -83,7 +95,12 @@ fn build_cases() {
     let verdicts = run_all(&cases, only.is_some());
     let passed = report(&verdicts);
     if only.is_some() {
-        assert!(!verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed(_))), "the case failed");
+        assert!(
+            !verdicts
+                .values()
+                .any(|verdict| matches!(verdict, Verdict::Failed(_))),
+            "the case failed"
+        );
         return;
     }
     if std::env::var_os("KILN_CONFORMANCE_UPDATE").is_some() {
@@ -94,8 +111,14 @@ fn build_cases() {
     let text = std::fs::read_to_string(list_path()).expect("passing.txt is there");
     let listed: BTreeSet<&str> = text.lines().collect();
     let not_here = |name: &str| matches!(verdicts.get(name), Some(Verdict::NotHere(_)));
-    let lost: Vec<_> = listed.difference(&passed).filter(|name| !not_here(name)).collect();
+    let lost: Vec<_> = listed
+        .difference(&passed)
+        .filter(|name| !not_here(name))
+        .collect();
     let new: Vec<_> = passed.difference(&listed).collect();
     assert!(lost.is_empty(), "these cases passed before: {lost:?}");
-    assert!(new.is_empty(), "these cases pass now: {new:?}: add them with KILN_CONFORMANCE_UPDATE=1");
+    assert!(
+        new.is_empty(),
+        "these cases pass now: {new:?}: add them with KILN_CONFORMANCE_UPDATE=1"
+    );
 }

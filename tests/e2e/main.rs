@@ -1,3 +1,22 @@
 //! Stories of users, told through the command line on real root file systems, registries and tools.
 
+mod cache;
+mod cancel;
+mod crash;
+mod debian;
+mod disk;
+mod errors;
 mod hello;
+mod hostile;
+mod outputs;
+mod parallel;
+mod registry;
+mod reproducible;
+mod unprivileged;
+
+use kiln_tests::support::root_layout;
+
+/// Returns `NAME=oci-layout://…` for `--build-context`: the root file system of that name.
+fn root(name: &str) -> String {
+    format!("{name}=oci-layout://{}", root_layout(name).display())
+}
