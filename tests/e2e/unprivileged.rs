@@ -69,14 +69,12 @@ impl User {
         ] {
             std::fs::write(place.join(format!("etc-{name}")), text).expect("a file can be written");
         }
-        let chown = |path: &Path| {
-            drop(tool(
-                "chown",
-                &["-R", &format!("{ID}:{ID}"), &path.display().to_string()],
-            ))
-        };
+        let owner = format!("{ID}:{ID}");
+        let chown = |path: &Path| drop(tool("chown", &["-R", &owner, &path.display().to_string()]));
         chown(&place);
-        owned.iter().for_each(|path| chown(path));
+        for path in owned {
+            chown(path);
+        }
         // The kernel gives no user namespace to a process whose root is not that of its mount namespace.
         let chroot = "mkdir root; mount --rbind / root; exec chroot \"$place/root\"";
         let exec = if self.has_namespaces { "exec" } else { chroot };

@@ -54,7 +54,7 @@ impl Registry {
 
     /// Returns the certificate of the authority that signed the registry's.
     pub fn ca(&self) -> PathBuf {
-        self.place.path().join("ca.crt")
+        self.place.path().join("ca/ca.crt")
     }
 
     /// Writes a docker configuration with the user of this registry, and returns its directory.
@@ -121,8 +121,10 @@ impl Registry {
 
 /// Makes an authority and a certificate for 127.0.0.1.
 fn certificates(place: &TempDir) {
+    // Clients take every file of this directory for part of their own credentials: the keys are elsewhere.
+    std::fs::create_dir(place.path().join("ca")).expect("a directory can be made");
     let path = |name: &str| place.path().join(name).display().to_string();
-    let (ca_key, ca, key) = (path("ca.key"), path("ca.crt"), path("server.key"));
+    let (ca_key, ca, key) = (path("ca.key"), path("ca/ca.crt"), path("server.key"));
     let (request, certificate, extensions) = (path("server.csr"), path("server.crt"), path("server.ext"));
     std::fs::write(
         &extensions,
