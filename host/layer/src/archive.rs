@@ -8,6 +8,7 @@ use crate::LayerError;
 use crate::ReadOptions;
 use crate::header::BLOCK;
 use crate::header::Header;
+use crate::lowers::Xattrs;
 use crate::pax;
 use crate::stream::Stream;
 
@@ -67,12 +68,21 @@ struct Extended {
     uid: Option<i64>,
     gid: Option<i64>,
     mtime: Option<(i64, u32)>,
-    xattrs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    xattrs: Xattrs,
 }
 
 impl<'a> Archive<'a> {
     pub(crate) fn new(stream: &'a mut Stream, options: &'a ReadOptions) -> Self {
-        Self { stream, options, left: 0, padding: 0, entries: 0, index: 0, name: String::new(), start: 0 }
+        Self {
+            stream,
+            options,
+            left: 0,
+            padding: 0,
+            entries: 0,
+            index: 0,
+            name: String::new(),
+            start: 0,
+        }
     }
 
     /// Returns the error of a member, with its name and place.
@@ -86,7 +96,11 @@ impl<'a> Archive<'a> {
     }
 
     fn limit(&self, what: &'static str, limit: u64) -> LayerError {
-        LayerError::Limit { layer: self.options.name.clone(), what, limit }
+        LayerError::Limit {
+            layer: self.options.name.clone(),
+            what,
+            limit,
+        }
     }
 
     /// Returns the next member; the content of the last one is skipped as far as it was not taken. `None` at the end
@@ -97,7 +111,9 @@ impl<'a> Archive<'a> {
         (self.start, self.name) = (self.stream.position(), String::new());
         let mut extended = Extended::default();
         loop {
-            let Some(block) = self.block(extended.bytes > 0)? else { return Ok(None) };
+            let Some(block) = self.block(extended.bytes > 0)? else {
+                return Ok(None);
+            };
             let header = Header(&block);
             if !header.is_valid() {
                 return Err(self.bad("a header has a wrong checksum, or what is there is no tar header"));
@@ -178,8 +194,14 @@ impl<'a> Archive<'a> {
     }
 
     fn member(&mut self, header: &Header<'_>, size: u64, extended: Extended) -> Result<Member, LayerError> {
-        let name = extended.gnu_path.or(extended.path).unwrap_or_else(|| header.name());
-        let link = extended.gnu_link.or(extended.link).unwrap_or_else(|| header.link().to_vec());
+        let name = extended
+            .gnu_path
+            .or(extended.path)
+            .unwrap_or_else(|| header.name());
+        let link = extended
+            .gnu_link
+            .or(extended.link)
+            .unwrap_or_else(|| header.link().to_vec());
         self.name = String::from_utf8_lossy(&name).into_owned();
         let kind = match header.kind() {
             b'0' | b'\0' | b'7' if name.ends_with(b"/") => Kind::Directory,
@@ -200,7 +222,10 @@ impl<'a> Archive<'a> {
         let mode = header.mode().ok_or_else(|| self.bad("its mode is no number"))? & 0o7777;
         let (seconds, nanos) = match extended.mtime {
             Some(mtime) => mtime,
-            None => (header.mtime().ok_or_else(|| self.bad("its time is no number"))?, 0),
+            None => (
+                header.mtime().ok_or_else(|| self.bad("its time is no number"))?,
+                0,
+            ),
         };
         let (major, minor) = header.device().unzip();
         let device = match kind {
@@ -215,11 +240,23 @@ impl<'a> Archive<'a> {
             xattrs: extended.xattrs,
         };
         // Kinds that are nothing but a header have no content, whatever their size says.
-        let size = if kind == Kind::File { extended.size.unwrap_or(size) } else { 0 };
+        let size = if kind == Kind::File {
+            extended.size.unwrap_or(size)
+        } else {
+            0
+        };
         self.count(&name, &link, &meta)?;
         self.begin(size)?;
         let offset = self.stream.position();
-        Ok(Member { name, link, kind, meta, device, size, offset })
+        Ok(Member {
+            name,
+            link,
+            kind,
+            meta,
+            device,
+            size,
+            offset,
+        })
     }
 
     fn begin(&mut self, size: u64) -> Result<(), LayerError> {
@@ -238,7 +275,11 @@ impl<'a> Archive<'a> {
         if self.entries > limits.entries {
             return Err(self.limit("entries", limits.entries));
         }
-        let xattrs: usize = meta.xattrs.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let xattrs: usize = meta
+            .xattrs
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         self.index += (name.len() + link.len() + xattrs) as u64;
         if self.index > limits.index {
             return Err(self.limit("bytes of names and attributes", limits.index));
@@ -305,7 +346,9 @@ fn number(value: &[u8]) -> Result<Option<i64>, &'static str> {
         return Ok(None);
     }
     let text = std::str::from_utf8(value).map_err(|_| "a number of a PAX record is no number")?;
-    text.parse().map(Some).map_err(|_| "a number of a PAX record is no number")
+    text.parse()
+        .map(Some)
+        .map_err(|_| "a number of a PAX record is no number")
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -33,7 +33,11 @@ pub(crate) struct Piece {
 
 impl Codec {
     pub(crate) fn new(compression: Compression, level: Option<i32>) -> Result<Self, LayerError> {
-        let refused = |expected| LayerError::Level { compression, level: level.unwrap_or_default(), expected };
+        let refused = |expected| LayerError::Level {
+            compression,
+            level: level.unwrap_or_default(),
+            expected,
+        };
         match (compression, level.unwrap_or(-1)) {
             (Compression::None, _) => Ok(Self::Plain),
             (Compression::Gzip, -1) => Ok(Self::Gzip(6)),
@@ -58,23 +62,34 @@ impl Codec {
     /// Compresses a block; `before` are the up to 32 KiB before it.
     pub(crate) fn compress(self, block: &[u8], before: &[u8]) -> io::Result<Piece> {
         match self {
-            Self::Plain => Ok(Piece { bytes: block.to_vec(), crc: None }),
+            Self::Plain => Ok(Piece {
+                bytes: block.to_vec(),
+                crc: None,
+            }),
             Self::Gzip(level) => {
                 let mut crc = crc32fast::Hasher::new();
                 crc.update(block);
-                Ok(Piece { bytes: deflate(block, before, level)?, crc: Some(crc) })
+                Ok(Piece {
+                    bytes: deflate(block, before, level)?,
+                    crc: Some(crc),
+                })
             }
             Self::Zstd(level) => {
                 let mut frame = zstd::bulk::Compressor::new(level)?;
                 frame.include_checksum(true)?;
-                Ok(Piece { bytes: frame.compress(block)?, crc: None })
+                Ok(Piece {
+                    bytes: frame.compress(block)?,
+                    crc: None,
+                })
             }
         }
     }
 
     /// Returns what comes before the first block.
     pub(crate) fn head(self) -> Vec<u8> {
-        let Self::Gzip(level) = self else { return Vec::new() };
+        let Self::Gzip(level) = self else {
+            return Vec::new();
+        };
         let speed = match level {
             9 => 2,
             1 => 4,
@@ -108,7 +123,9 @@ fn deflate(block: &[u8], before: &[u8], level: u32) -> io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(block.len() / 2 + 64);
     loop {
         let done = state.total_in() as usize;
-        state.compress_vec(&block[done..], &mut out, FlushCompress::Sync).map_err(io::Error::other)?;
+        state
+            .compress_vec(&block[done..], &mut out, FlushCompress::Sync)
+            .map_err(io::Error::other)?;
         // Room that is left says that the flush is complete.
         if out.len() < out.capacity() {
             return Ok(out);

@@ -93,15 +93,24 @@ impl DiskSource {
 impl ContentSource for DiskSource {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + Send + '_>> {
         match &entry.node {
-            Node::File { content: Content::Inline(bytes), .. } => Ok(Box::new(Cursor::new(bytes.clone()))),
-            Node::File { content: Content::Disk { root, path }, .. } => Ok(Box::new(self.file(root, path)?)),
+            Node::File {
+                content: Content::Inline(bytes),
+                ..
+            } => Ok(Box::new(Cursor::new(bytes.clone()))),
+            Node::File {
+                content: Content::Disk { root, path },
+                ..
+            } => Ok(Box::new(self.file(root, path)?)),
             _ => Err(unsupported("content is not on this machine")),
         }
     }
 
     fn open_file(&self, entry: &Entry) -> io::Result<Option<File>> {
         match &entry.node {
-            Node::File { content: Content::Disk { root, path }, .. } => self.file(root, path).map(Some),
+            Node::File {
+                content: Content::Disk { root, path },
+                ..
+            } => self.file(root, path).map(Some),
             _ => Ok(None),
         }
     }

@@ -19,7 +19,11 @@ const BUFFER: usize = 128 << 10;
 /// Output from which on the ratio is looked at: small archives may well be nearly all zeros.
 const RATIO_FROM: u64 = 1 << 30;
 /// How compressions begin that kiln can name but not read.
-const UNKNOWN: [(&[u8], &str); 3] = [(b"\xfd7zXZ", "xz"), (b"BZh", "bzip2"), (b"\x04\x22\x4d\x18", "lz4")];
+const UNKNOWN: [(&[u8], &str); 3] = [
+    (b"\xfd7zXZ", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+];
 
 /// Returns the uncompressed bytes of a blob. Without `compression` the first bytes tell.
 ///
@@ -33,7 +37,13 @@ pub fn decompress<'a>(
     options: &ReadOptions,
 ) -> Result<Box<dyn Read + Send + 'a>, LayerError> {
     let taken = Arc::new(AtomicU64::new(0));
-    let mut blob = BufReader::with_capacity(BUFFER, Counted { inner: blob, count: taken.clone() });
+    let mut blob = BufReader::with_capacity(
+        BUFFER,
+        Counted {
+            inner: blob,
+            count: taken.clone(),
+        },
+    );
     let compression = match compression {
         Some(known) => known,
         None => sniff(&mut blob).map_err(|error| stream_error(error, options))?,
@@ -46,7 +56,12 @@ pub fn decompress<'a>(
             Box::new(decoder.map_err(|error| stream_error(error, options))?)
         }
     };
-    Ok(Box::new(Bounded { inner, taken, given: 0, options: options.clone() }))
+    Ok(Box::new(Bounded {
+        inner,
+        taken,
+        given: 0,
+        options: options.clone(),
+    }))
 }
 
 fn sniff(blob: &mut impl BufRead) -> io::Result<Compression> {
@@ -98,12 +113,20 @@ impl<R: Read> Read for Bounded<R> {
         let layer = || self.options.name.clone();
         if self.given > limits.uncompressed {
             let limit = limits.uncompressed;
-            return Err(io::Error::other(LayerError::Limit { layer: layer(), what: "uncompressed bytes", limit }));
+            return Err(io::Error::other(LayerError::Limit {
+                layer: layer(),
+                what: "uncompressed bytes",
+                limit,
+            }));
         }
         let most = self.taken.load(Ordering::Relaxed).saturating_mul(limits.ratio);
         if self.given > most.max(RATIO_FROM) {
             let (what, limit) = ("bytes for each compressed byte", limits.ratio);
-            return Err(io::Error::other(LayerError::Limit { layer: layer(), what, limit }));
+            return Err(io::Error::other(LayerError::Limit {
+                layer: layer(),
+                what,
+                limit,
+            }));
         }
         Ok(count)
     }

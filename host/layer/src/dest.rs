@@ -50,15 +50,34 @@ impl Dest {
             dir: dir.to_owned(),
             source: source.into(),
         };
-        Ok(Self { root: root.map_err(failed)?, dir: dir.to_owned(), owner, parent: None })
+        Ok(Self {
+            root: root.map_err(failed)?,
+            dir: dir.to_owned(),
+            owner,
+            parent: None,
+        })
     }
 
-    pub(crate) fn failed(&self, action: &'static str, path: &TreePath, source: impl Into<io::Error>) -> LayerError {
-        LayerError::Unpack { action, path: path.clone(), dir: self.dir.clone(), source: source.into() }
+    pub(crate) fn failed(
+        &self,
+        action: &'static str,
+        path: &TreePath,
+        source: impl Into<io::Error>,
+    ) -> LayerError {
+        LayerError::Unpack {
+            action,
+            path: path.clone(),
+            dir: self.dir.clone(),
+            source: source.into(),
+        }
     }
 
     fn directory(&self, path: &TreePath) -> rustix::io::Result<OwnedFd> {
-        let name = if path.is_root() { Path::new(".") } else { path.as_path() };
+        let name = if path.is_root() {
+            Path::new(".")
+        } else {
+            path.as_path()
+        };
         open_below(&self.root, name, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
@@ -111,20 +130,23 @@ impl Dest {
 
     /// Removes what is at `path`, with all that is in it.
     fn remove(&mut self, path: &TreePath) -> Result<(), LayerError> {
-        let removed = self.parent(path).map_err(io::Error::from).and_then(|(parent, name)| {
-            let flags = match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-                Err(Errno::ISDIR) => AtFlags::REMOVEDIR,
-                result => return Ok(result?),
-            };
-            match rustix::fs::unlinkat(parent, name, flags) {
-                // Follows no link inside, and `name` itself was a directory just now, which only this process writes.
-                Err(Errno::NOTEMPTY) => {
-                    let through = format!("/proc/self/fd/{}", parent.as_raw_fd());
-                    std::fs::remove_dir_all(Path::new(&through).join(name))
+        let removed = self
+            .parent(path)
+            .map_err(io::Error::from)
+            .and_then(|(parent, name)| {
+                let flags = match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+                    Err(Errno::ISDIR) => AtFlags::REMOVEDIR,
+                    result => return Ok(result?),
+                };
+                match rustix::fs::unlinkat(parent, name, flags) {
+                    // Follows no link inside, and `name` itself was a directory just now, which only this process writes.
+                    Err(Errno::NOTEMPTY) => {
+                        let through = format!("/proc/self/fd/{}", parent.as_raw_fd());
+                        std::fs::remove_dir_all(Path::new(&through).join(name))
+                    }
+                    result => Ok(result?),
                 }
-                result => Ok(result?),
-            }
-        });
+            });
         self.parent = None; // may have been inside
         removed.map_err(|source| self.failed("replace", path, source))
     }
@@ -135,9 +157,11 @@ impl Dest {
             let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
             Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
         };
-        self.make(path, |parent, name| match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-            Err(Errno::EXIST) if present(parent, name)? => Ok(()),
-            result => result,
+        self.make(path, |parent, name| {
+            match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+                Err(Errno::EXIST) if present(parent, name)? => Ok(()),
+                result => result,
+            }
         })
     }
 
@@ -145,11 +169,18 @@ impl Dest {
     pub(crate) fn make_file(&mut self, path: &TreePath) -> Result<File, LayerError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        self.make(path, |parent, name| rustix::fs::openat(parent, name, flags, mode)).map(File::from)
+        self.make(path, |parent, name| rustix::fs::openat(parent, name, flags, mode))
+            .map(File::from)
     }
 
-    pub(crate) fn finish_file(&self, file: &File, path: &TreePath, meta: &Metadata) -> Result<(), LayerError> {
-        self.apply(file, meta).map_err(|source| self.failed("set the attributes of", path, source))
+    pub(crate) fn finish_file(
+        &self,
+        file: &File,
+        path: &TreePath,
+        meta: &Metadata,
+    ) -> Result<(), LayerError> {
+        self.apply(file, meta)
+            .map_err(|source| self.failed("set the attributes of", path, source))
     }
 
     /// Makes `path` another name of `target`; a link is not followed.
@@ -157,7 +188,9 @@ impl Dest {
         let above = self.directory(&target.parent().unwrap_or_default());
         let above = above.map_err(|error| self.failed("link to", target, error))?;
         let old = OsStr::from_bytes(target.file_name());
-        self.make(path, |parent, name| rustix::fs::linkat(&above, old, parent, name, AtFlags::empty()))
+        self.make(path, |parent, name| {
+            rustix::fs::linkat(&above, old, parent, name, AtFlags::empty())
+        })
     }
 
     /// Makes a symbolic link, device or pipe.
@@ -176,7 +209,9 @@ impl Dest {
             Node::Whiteout => node_of(FileType::CharacterDevice, 0, 0),
             Node::Directory { .. } | Node::File { .. } | Node::Hardlink { .. } => return Ok(()),
         };
-        self.make(path, |parent, name| rustix::fs::mknodat(parent, name, kind, Mode::empty(), device))?;
+        self.make(path, |parent, name| {
+            rustix::fs::mknodat(parent, name, kind, Mode::empty(), device)
+        })?;
         match node {
             Node::Whiteout => Ok(()),
             _ => self.finish_special(path, meta, AtFlags::empty()),
@@ -184,7 +219,12 @@ impl Dest {
     }
 
     /// Sets owner, mode and time by name. Attributes are left out: `user.*` is not possible, and nothing else of use.
-    fn finish_special(&mut self, path: &TreePath, meta: &Metadata, follow: AtFlags) -> Result<(), LayerError> {
+    fn finish_special(
+        &mut self,
+        path: &TreePath,
+        meta: &Metadata,
+        follow: AtFlags,
+    ) -> Result<(), LayerError> {
         let (owner, times) = (self.owner, times(meta));
         let done = self.parent(path).and_then(|(parent, name)| {
             if owner == Owner::Keep {
@@ -192,21 +232,40 @@ impl Dest {
                 rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
             }
             if follow.is_empty() {
-                rustix::fs::chmodat(parent, name, Mode::from_raw_mode(meta.mode & 0o7777), AtFlags::empty())?;
+                rustix::fs::chmodat(
+                    parent,
+                    name,
+                    Mode::from_raw_mode(meta.mode & 0o7777),
+                    AtFlags::empty(),
+                )?;
             }
             rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
         });
         done.map_err(|error| self.failed("set the attributes of", path, error))
     }
 
-    /// Gives a directory its attributes; called for what is in it first, as that changes its time.
-    pub(crate) fn finish_directory(&self, path: &TreePath, meta: &Metadata, opaque: bool) -> Result<(), LayerError> {
-        let done = self.directory(path).map_err(io::Error::from).and_then(|fd| {
+    /// Gives a directory its attributes; called for what is in it first, as that changes its time. One that an archive
+    /// only marks as opaque is made.
+    pub(crate) fn finish_directory(
+        &self,
+        path: &TreePath,
+        meta: &Metadata,
+        opaque: bool,
+    ) -> Result<(), LayerError> {
+        let directory = match self.directory(path) {
+            Err(Errno::NOENT) => self.make_directories(path).and_then(|()| self.directory(path)),
+            directory => directory,
+        };
+        let done = directory.map_err(io::Error::from).and_then(|fd| {
             if opaque {
                 rustix::fs::fsetxattr(&fd, OPAQUE_XATTR, b"y", XattrFlags::empty())?;
             }
             // The root directory of a layer belongs to nobody.
-            if path.is_root() { Ok(()) } else { self.apply(&fd, meta) }
+            if path.is_root() {
+                Ok(())
+            } else {
+                self.apply(&fd, meta)
+            }
         });
         done.map_err(|source| self.failed("set the attributes of", path, source))
     }
@@ -245,6 +304,12 @@ fn owner_of(meta: &Metadata) -> (Uid, Gid) {
 }
 
 fn times(meta: &Metadata) -> Timestamps {
-    let time = Timespec { tv_sec: meta.mtime.seconds, tv_nsec: meta.mtime.nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: meta.mtime.seconds,
+        tv_nsec: meta.mtime.nanos.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }

@@ -59,7 +59,12 @@ impl Fields<'_> {
 /// Writes the ASCII part of `value`, as far as it fits. A name that is cut does not end in `/`: some readers would
 /// take it for a directory.
 fn text(field: &mut [u8], value: &[u8]) {
-    let mut kept: Vec<u8> = value.iter().copied().filter(u8::is_ascii).take(field.len()).collect();
+    let mut kept: Vec<u8> = value
+        .iter()
+        .copied()
+        .filter(u8::is_ascii)
+        .take(field.len())
+        .collect();
     if value.len() > field.len() {
         while kept.last() == Some(&b'/') {
             kept.pop();
@@ -89,9 +94,16 @@ impl<'a> Header<'a> {
 
     /// Checks the checksum; old tools added signed bytes.
     pub(crate) fn is_valid(&self) -> bool {
-        let Some(expected) = number(&self.0[148..156]) else { return false };
+        let Some(expected) = number(&self.0[148..156]) else {
+            return false;
+        };
         let outside = |at: usize| !(148..156).contains(&at);
-        let bytes = || self.0.iter().enumerate().map(|(at, &b)| if outside(at) { b } else { b' ' });
+        let bytes = || {
+            self.0
+                .iter()
+                .enumerate()
+                .map(|(at, &b)| if outside(at) { b } else { b' ' })
+        };
         let unsigned: i64 = bytes().map(i64::from).sum();
         let signed: i64 = bytes().map(|b| i64::from(b as i8)).sum();
         expected == unsigned || expected == signed
@@ -113,7 +125,11 @@ impl<'a> Header<'a> {
             b"tar\0" => until_nul(&self.0[345..476]), // star's dialect
             _ => until_nul(&self.0[345..500]),
         };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        if prefix.is_empty() {
+            name.to_vec()
+        } else {
+            [prefix, b"/", name].concat()
+        }
     }
 
     pub(crate) fn link(&self) -> &'a [u8] {
@@ -168,9 +184,15 @@ fn number(field: &[u8]) -> Option<i64> {
 /// Two's complement without the bit that marks it.
 fn binary(field: &[u8]) -> Option<i64> {
     let negative = field[0] & 0x40 != 0;
-    let first = if negative { field[0] | 0x80 } else { field[0] & 0x7f };
+    let first = if negative {
+        field[0] | 0x80
+    } else {
+        field[0] & 0x7f
+    };
     let start = i128::from(first as i8);
-    let value = field[1..].iter().fold(start, |value, &byte| value << 8 | i128::from(byte));
+    let value = field[1..]
+        .iter()
+        .fold(start, |value, &byte| value << 8 | i128::from(byte));
     i64::try_from(value).ok()
 }
 
@@ -195,9 +217,18 @@ mod tests {
         let block = fields.encode();
         let header = Header(&block);
         assert!(header.is_valid());
-        assert_eq!((header.name(), header.link(), header.kind()), (b"usr/bin/x".to_vec(), &b"y"[..], b'3'));
-        assert_eq!((header.mode(), header.uid(), header.gid()), (Some(0o4755), Some(1000), Some(MAX_SHORT as i64)));
-        assert_eq!((header.size(), header.mtime()), (Some(MAX_LONG as i64), Some(1_700_000_000)));
+        assert_eq!(
+            (header.name(), header.link(), header.kind()),
+            (b"usr/bin/x".to_vec(), &b"y"[..], b'3')
+        );
+        assert_eq!(
+            (header.mode(), header.uid(), header.gid()),
+            (Some(0o4755), Some(1000), Some(MAX_SHORT as i64))
+        );
+        assert_eq!(
+            (header.size(), header.mtime()),
+            (Some(MAX_LONG as i64), Some(1_700_000_000))
+        );
         assert_eq!(header.device(), Some((1, 3)));
     }
 
@@ -222,7 +253,11 @@ mod tests {
     #[test]
     fn names_that_are_cut_do_not_look_like_directories() {
         let name = [&[b'a'; 99][..], b"/b"].concat();
-        let block = Fields { name: &name, ..Fields::default() }.encode();
+        let block = Fields {
+            name: &name,
+            ..Fields::default()
+        }
+        .encode();
         assert_eq!(Header(&block).name(), [b'a'; 99]);
     }
 }

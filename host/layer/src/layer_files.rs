@@ -43,20 +43,30 @@ impl LayerFiles {
     ) -> io::Result<Self> {
         let mut wanted: BTreeMap<Digest, BTreeMap<u64, u64>> = BTreeMap::new();
         for entry in entries {
-            if let Node::File { size, content: Content::Layer { diff_id, offset } } = &entry.node {
+            if let Node::File {
+                size,
+                content: Content::Layer { diff_id, offset },
+            } = &entry.node
+            {
                 let known = wanted.entry(*diff_id).or_default().entry(*offset).or_default();
                 *known = (*known).max(*size);
             }
         }
         let (mut starts, mut end) = (HashMap::new(), 0);
         if wanted.is_empty() {
-            return Ok(Self { disk: DiskSource::new(), copies: None, starts });
+            return Ok(Self {
+                disk: DiskSource::new(),
+                copies: None,
+                starts,
+            });
         }
         let copies = unnamed_file(scratch)?;
         for (diff_id, ranges) in wanted {
             let (mut archive, mut at) = (open(&diff_id)?, 0);
             for (offset, size) in ranges {
-                let before = offset.checked_sub(at).ok_or_else(|| invalid("contents overlap in the archive"))?;
+                let before = offset
+                    .checked_sub(at)
+                    .ok_or_else(|| invalid("contents overlap in the archive"))?;
                 exactly(&mut archive, before, &mut io::sink())?;
                 exactly(&mut archive, size, &mut &copies)?;
                 at = offset + size;
@@ -64,17 +74,29 @@ impl LayerFiles {
                 end += size;
             }
         }
-        Ok(Self { disk: DiskSource::new(), copies: Some(Arc::new(copies)), starts })
+        Ok(Self {
+            disk: DiskSource::new(),
+            copies: Some(Arc::new(copies)),
+            starts,
+        })
     }
 }
 
 impl ContentSource for LayerFiles {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + Send + '_>> {
-        let Node::File { size, content: Content::Layer { diff_id, offset } } = &entry.node else {
+        let Node::File {
+            size,
+            content: Content::Layer { diff_id, offset },
+        } = &entry.node
+        else {
             return self.disk.open(entry);
         };
         match (&self.copies, self.starts.get(&(*diff_id, *offset))) {
-            (Some(file), Some(&at)) => Ok(Box::new(Section { file: file.clone(), at, left: *size })),
+            (Some(file), Some(&at)) => Ok(Box::new(Section {
+                file: file.clone(),
+                at,
+                left: *size,
+            })),
             _ => Err(invalid("the content was not copied out of its archive")),
         }
     }
@@ -110,8 +132,16 @@ fn exactly(from: &mut impl Read, count: u64, to: &mut impl io::Write) -> io::Res
 /// Makes a file that is gone with its last user.
 fn unnamed_file(dir: &Path) -> io::Result<File> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let path = dir.join(format!(".contents-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    let path = dir.join(format!(
+        ".contents-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }

@@ -20,6 +20,9 @@ use crate::LayerError;
 use crate::dest::OPAQUE_XATTR;
 use crate::dest::open_below;
 
+/// Extended attributes, sorted by name.
+pub(crate) type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
 /// Layer directories, top first.
 pub(crate) struct Lowers(Vec<OwnedFd>);
 
@@ -46,19 +49,30 @@ impl Lowers {
 
     /// Returns the regular file at `path`.
     pub(crate) fn find(&self, path: &TreePath) -> io::Result<Option<Found>> {
-        let Some((fd, stat)) = self.topmost(path, OFlags::RDONLY | OFlags::NONBLOCK)? else { return Ok(None) };
+        let Some((fd, stat)) = self.topmost(path, OFlags::RDONLY | OFlags::NONBLOCK)? else {
+            return Ok(None);
+        };
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(None);
         }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(Some(Found { meta: metadata(&fd, &stat)?, file: File::from(fd), size }))
+        Ok(Some(Found {
+            meta: metadata(&fd, &stat)?,
+            file: File::from(fd),
+            size,
+        }))
     }
 
     /// Returns the attributes of the directory at `path`; those of a new one where there is none.
     pub(crate) fn directory(&self, path: &TreePath) -> io::Result<Metadata> {
         match self.topmost(path, OFlags::RDONLY | OFlags::NONBLOCK)? {
-            Some((fd, stat)) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => metadata(&fd, &stat),
-            _ => Ok(Metadata { mode: 0o755, ..Metadata::default() }),
+            Some((fd, stat)) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                metadata(&fd, &stat)
+            }
+            _ => Ok(Metadata {
+                mode: 0o755,
+                ..Metadata::default()
+            }),
         }
     }
 
@@ -66,7 +80,8 @@ impl Lowers {
     fn topmost(&self, path: &TreePath, flags: OFlags) -> io::Result<Option<(OwnedFd, Stat)>> {
         for root in &self.0 {
             // Without opening it: a whiteout is a device.
-            let kind = open_below(root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW).and_then(rustix::fs::fstat);
+            let kind =
+                open_below(root, path.as_path(), OFlags::PATH | OFlags::NOFOLLOW).and_then(rustix::fs::fstat);
             match kind.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
                 Ok(FileType::RegularFile | FileType::Directory) => {
                     let fd = open_below(root, path.as_path(), flags | OFlags::NOFOLLOW)?;
@@ -99,13 +114,22 @@ fn hides(root: &OwnedFd, path: &TreePath) -> io::Result<bool> {
 }
 
 fn metadata(fd: &OwnedFd, stat: &Stat) -> io::Result<Metadata> {
-    let mtime = Timestamp { seconds: stat.st_mtime, nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) };
+    let mtime = Timestamp {
+        seconds: stat.st_mtime,
+        nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+    };
     let mode = stat.st_mode & 0o7777;
-    Ok(Metadata { mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs: xattrs(fd)? })
+    Ok(Metadata {
+        mode,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime,
+        xattrs: xattrs(fd)?,
+    })
 }
 
 /// Returns the attributes that layers carry, sorted.
-fn xattrs(fd: &OwnedFd) -> io::Result<Vec<(Box<[u8]>, Box<[u8]>)>> {
+fn xattrs(fd: &OwnedFd) -> io::Result<Xattrs> {
     let mut names = vec![0; 64 << 10]; // Linux's XATTR_LIST_MAX
     let length = match rustix::fs::flistxattr(fd, &mut *names) {
         Err(Errno::NOTSUP) => 0,

@@ -37,7 +37,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 2_000_000, uncompressed: 1 << 40, header: 1 << 20, index: 512 << 20, ratio: 20_000 }
+        Self {
+            entries: 2_000_000,
+            uncompressed: 1 << 40,
+            header: 1 << 20,
+            index: 512 << 20,
+            ratio: 20_000,
+        }
     }
 }
 
@@ -53,7 +59,10 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// Returns the default limits with a name for errors.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), limits: Limits::default() }
+        Self {
+            name: name.into(),
+            limits: Limits::default(),
+        }
     }
 }
 

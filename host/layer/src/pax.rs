@@ -16,8 +16,11 @@ pub(crate) fn push(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     }
 }
 
+/// Key and value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// Splits the first record off.
-pub(crate) fn split(records: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
+pub(crate) fn split(records: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let space = records.iter().take(20).position(|&b| b == b' ')?;
     let digits = std::str::from_utf8(&records[..space]).ok()?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -64,7 +67,17 @@ mod tests {
 
     #[test]
     fn bad_records_are_refused() {
-        for bad in ["", "5", "6 a=b", "7 a=b\n", "5 a=b\n", "6 =ab\n", "6 abc\n", "+6 a=b\n", "99999999999999999999 a=b\n"] {
+        for bad in [
+            "",
+            "5",
+            "6 a=b",
+            "7 a=b\n",
+            "5 a=b\n",
+            "6 =ab\n",
+            "6 abc\n",
+            "+6 a=b\n",
+            "99999999999999999999 a=b\n",
+        ] {
             assert_eq!(split(bad.as_bytes()), None, "{bad}");
         }
     }

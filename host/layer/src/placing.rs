@@ -61,7 +61,10 @@ pub(crate) struct Placing {
 
 /// What a directory gets that the layer does not name but makes opaque.
 fn unnamed() -> Metadata {
-    Metadata { mode: 0o755, ..Metadata::default() }
+    Metadata {
+        mode: 0o755,
+        ..Metadata::default()
+    }
 }
 
 impl Placing {
@@ -140,7 +143,9 @@ impl Placing {
                 Some(Node::Symlink { target }) => {
                     hops += 1;
                     if hops > MAX_HOPS {
-                        return Err(format!("its name leads through too many symbolic links at `{next}`"));
+                        return Err(format!(
+                            "its name leads through too many symbolic links at `{next}`"
+                        ));
                     }
                     if target.starts_with(b"/") {
                         at = TreePath::root();
@@ -156,7 +161,13 @@ impl Placing {
     fn put(&mut self, path: TreePath, meta: Metadata, node: Node) {
         let inode = self.items.len();
         self.live.insert(path.clone(), inode);
-        self.items.push(Item { path, meta, node, inode, offset: 0 });
+        self.items.push(Item {
+            path,
+            meta,
+            node,
+            inode,
+            offset: 0,
+        });
     }
 
     fn opaque(&mut self, path: &TreePath) {
@@ -181,20 +192,33 @@ impl Placing {
         let (major, minor) = member.device;
         let node = match member.kind {
             Kind::Directory => return Ok(self.directory(path, member)),
-            Kind::Symlink if member.link.is_empty() || member.link.contains(&0) || member.link.len() > 4095 => {
+            Kind::Symlink
+                if member.link.is_empty() || member.link.contains(&0) || member.link.len() > 4095 =>
+            {
                 return Err("it is a symbolic link without a usable target (1 to 4095 bytes)".to_owned());
             }
-            Kind::Symlink => Node::Symlink { target: member.link.as_slice().into() },
+            Kind::Symlink => Node::Symlink {
+                target: member.link.as_slice().into(),
+            },
             Kind::Char => Node::CharDevice { major, minor },
             Kind::Block => Node::BlockDevice { major, minor },
             Kind::Fifo => Node::Fifo,
-            Kind::File | Kind::Hardlink => Node::File { size: member.size, content },
+            Kind::File | Kind::Hardlink => Node::File {
+                size: member.size,
+                content,
+            },
         };
         self.make_room(&path)?;
         let inode = self.items.len();
         self.live.insert(path.clone(), inode);
         let (meta, offset) = (member.meta.clone(), member.offset);
-        self.items.push(Item { path: path.clone(), meta, node, inode, offset });
+        self.items.push(Item {
+            path: path.clone(),
+            meta,
+            node,
+            inode,
+            offset,
+        });
         Ok(Placed::At(path))
     }
 
@@ -224,18 +248,34 @@ impl Placing {
                 return Err(format!("it is a hard link to the directory `{target}`"));
             }
             self.make_room(&path)?;
-            self.put(path.clone(), member.meta.clone(), Node::Hardlink { target: target.clone() });
+            self.put(
+                path.clone(),
+                member.meta.clone(),
+                Node::Hardlink {
+                    target: target.clone(),
+                },
+            );
             return Ok(Placed::LowerLink { path, target });
         };
         match found.node {
             Node::Directory { .. } => return Err(format!("it is a hard link to the directory `{target}`")),
-            Node::Whiteout => return Err(format!("it is a hard link to `{target}`, which this layer deletes")),
+            Node::Whiteout => {
+                return Err(format!(
+                    "it is a hard link to `{target}`, which this layer deletes"
+                ));
+            }
             _ => {}
         }
         let (meta, node, inode, offset) = (found.meta.clone(), found.node.clone(), found.inode, found.offset);
         self.make_room(&path)?;
         self.live.insert(path.clone(), self.items.len());
-        self.items.push(Item { path: path.clone(), meta, node, inode, offset });
+        self.items.push(Item {
+            path: path.clone(),
+            meta,
+            node,
+            inode,
+            offset,
+        });
         Ok(Placed::Link { path, target })
     }
 
@@ -248,36 +288,74 @@ impl Placing {
 
     /// Returns the layer, and the directories that it has something in but does not name, sorted.
     pub(crate) fn finish(self, diff_id: Digest) -> (ChangeSet, Vec<TreePath>) {
-        let Self { items, live, implied, .. } = self;
-        let mut implied: Vec<_> = implied.into_iter().filter(|path| !live.contains_key(path)).collect();
+        let Self {
+            items, live, implied, ..
+        } = self;
+        let mut implied: Vec<_> = implied
+            .into_iter()
+            .filter(|path| !live.contains_key(path))
+            .collect();
         implied.sort();
         // A file's content belongs to the name that it came with or, where that is gone, to its first other name.
         let mut owners: HashMap<usize, &TreePath> = HashMap::new();
         for &at in live.values() {
             let Item { path, inode, .. } = &items[at];
             let owner = owners.entry(*inode).or_insert(path);
-            if *inode == at || (!live.get(*owner).is_some_and(|of| of == inode) && path < *owner) {
+            if *inode == at || (live.get(*owner).is_none_or(|of| of != inode) && path < *owner) {
                 *owner = path;
             }
         }
-        let entry = |at: &usize| {
-            let Item { path, meta, node, inode, offset } = &items[*at];
+        let entry = |item: &Item| {
+            let Item {
+                path,
+                meta,
+                node,
+                inode,
+                offset,
+            } = item;
             let node = match node {
-                Node::File { .. } if owners[inode] != path => Node::Hardlink { target: owners[inode].clone() },
-                Node::File { size, content: Content::Inline(_) } => {
-                    Node::File { size: *size, content: Content::Layer { diff_id, offset: *offset } }
-                }
+                Node::File { .. } if owners[inode] != path => Node::Hardlink {
+                    target: owners[inode].clone(),
+                },
+                Node::File {
+                    size,
+                    content: Content::Inline(_),
+                } => Node::File {
+                    size: *size,
+                    content: Content::Layer {
+                        diff_id,
+                        offset: *offset,
+                    },
+                },
                 node => node.clone(),
             };
-            Entry { path: path.clone(), meta: meta.clone(), node }
+            Entry {
+                path: path.clone(),
+                meta: meta.clone(),
+                node,
+            }
         };
-        (ChangeSet::new(live.values().map(entry).collect()), implied)
+        // In the archive's order, which is mostly sorted already.
+        let last = |(at, item): &(usize, &Item)| live.get(&item.path) == Some(at);
+        (
+            ChangeSet::new(
+                items
+                    .iter()
+                    .enumerate()
+                    .filter(last)
+                    .map(|(_, item)| entry(item))
+                    .collect(),
+            ),
+            implied,
+        )
     }
 
     /// Forgets what is at and below `path`, because something that is no directory takes its place.
     fn make_room(&mut self, path: &TreePath) -> Result<(), String> {
         let directory = self.implied.remove(path)
-            || self.get(path).is_some_and(|item| matches!(item.node, Node::Directory { .. }));
+            || self
+                .get(path)
+                .is_some_and(|item| matches!(item.node, Node::Directory { .. }));
         if directory {
             self.searched += self.live.len() + self.implied.len();
             if self.searched > MAX_SEARCHED {
@@ -295,7 +373,10 @@ impl Placing {
 
 /// Splits a name and checks its parts. Leading slashes and `.` mean nothing, as everywhere.
 fn components(name: &[u8]) -> Result<Vec<&[u8]>, String> {
-    let parts: Vec<&[u8]> = name.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
+    let parts: Vec<&[u8]> = name
+        .split(|&b| b == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
+        .collect();
     match parts.contains(&&b".."[..]) {
         true => Err("the name has a `..`, which could lead out of the layer".to_owned()),
         false => Ok(parts),

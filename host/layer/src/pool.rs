@@ -57,9 +57,17 @@ impl Pool {
     /// Returns a pool of `threads` threads, at least one.
     pub fn new(threads: usize) -> Self {
         let threads = threads.max(1);
-        let budget = Budget { free: Mutex::new((4 * threads).max(MIN_BUDGET)), changed: Condvar::new() };
+        let budget = Budget {
+            free: Mutex::new((4 * threads).max(MIN_BUDGET)),
+            changed: Condvar::new(),
+        };
         let (queue, started) = (Arc::default(), OnceLock::new());
-        Self(Arc::new(Handle { threads, started, queue, budget: Arc::new(budget) }))
+        Self(Arc::new(Handle {
+            threads,
+            started,
+            queue,
+            budget: Arc::new(budget),
+        }))
     }
 
     /// Returns a pool of one thread more than there are cores, which measured fastest: it fills the gaps of reading.
@@ -94,7 +102,10 @@ impl Handle {
     fn start(&self) -> usize {
         let start = |_: &usize| {
             let queue = self.queue.clone();
-            thread::Builder::new().name("kiln-compress".to_owned()).spawn(move || queue.work()).is_ok()
+            thread::Builder::new()
+                .name("kiln-compress".to_owned())
+                .spawn(move || queue.work())
+                .is_ok()
         };
         (0..self.threads).take_while(start).count()
     }
@@ -142,7 +153,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("threads", &self.0.threads).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("threads", &self.0.threads)
+            .finish_non_exhaustive()
     }
 }
 

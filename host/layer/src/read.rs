@@ -36,5 +36,9 @@ pub fn read_layer(archive: impl Read + Send, options: &ReadOptions) -> Result<La
         Ok(placing)
     })?;
     let (changes, _) = placing.finish(sums.diff_id);
-    Ok(LayerIndex { changes, diff_id: sums.diff_id, uncompressed_size: sums.size })
+    Ok(LayerIndex {
+        changes,
+        diff_id: sums.diff_id,
+        uncompressed_size: sums.size,
+    })
 }

@@ -42,7 +42,12 @@ pub(crate) fn pump<T>(
     let (send, chunks) = mpsc::sync_channel(AHEAD);
     thread::scope(|scope| {
         let reading = scope.spawn(move || forward(archive, options, &send));
-        let mut stream = Stream { chunks, chunk: Vec::new(), at: 0, position: 0 };
+        let mut stream = Stream {
+            chunks,
+            chunk: Vec::new(),
+            at: 0,
+            position: 0,
+        };
         let parsed = parse(&mut stream).and_then(|parsed| stream.drain().map(|()| parsed));
         drop(stream);
         let sums = reading.join().map_err(|_| LayerError::Thread)?;
@@ -61,7 +66,12 @@ fn forward(
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         match archive.by_ref().take(CHUNK as u64).read_to_end(&mut chunk) {
-            Ok(0) => return Some(Sums { diff_id: hasher.finish(), size }),
+            Ok(0) => {
+                return Some(Sums {
+                    diff_id: hasher.finish(),
+                    size,
+                });
+            }
             Ok(count) => size += count as u64,
             Err(error) => {
                 // Nobody listens when the parser has failed already.
@@ -72,7 +82,11 @@ fn forward(
         hasher.update(&chunk);
         let limit = options.limits.uncompressed;
         let item = match size > limit {
-            true => Err(LayerError::Limit { layer: options.name.clone(), what: "uncompressed bytes", limit }),
+            true => Err(LayerError::Limit {
+                layer: options.name.clone(),
+                what: "uncompressed bytes",
+                limit,
+            }),
             false => Ok(chunk),
         };
         let failed = item.is_err();
@@ -86,7 +100,10 @@ fn forward(
 pub(crate) fn stream_error(error: io::Error, options: &ReadOptions) -> LayerError {
     match error.downcast::<LayerError>() {
         Ok(known) => known,
-        Err(source) => LayerError::Stream { layer: options.name.clone(), source },
+        Err(source) => LayerError::Stream {
+            layer: options.name.clone(),
+            source,
+        },
     }
 }
 

@@ -55,7 +55,11 @@ pub(crate) struct Buffered<W> {
 
 impl<W: Write> Buffered<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, buffer: vec![0; 256 << 10], length: 0 }
+        Self {
+            out,
+            buffer: vec![0; 256 << 10],
+            length: 0,
+        }
     }
 
     pub(crate) fn finish(mut self) -> io::Result<()> {
@@ -98,7 +102,10 @@ pub(crate) fn archive(
     for entry in entries {
         if form == Form::Layer && entry.path.file_name().starts_with(WHITEOUT) {
             let problem = "a name that begins with `.wh.` means a deleted file in a layer";
-            return Err(LayerError::Entry { path: entry.path.clone(), problem });
+            return Err(LayerError::Entry {
+                path: entry.path.clone(),
+                problem,
+            });
         }
         match &entry.node {
             _ if entry.path.is_root() => {} // who unpacks has a root directory already
@@ -125,7 +132,10 @@ const MAX_CHAIN: usize = 8;
 
 impl<'a> Links<'a> {
     fn new(entries: &'a [Entry]) -> Self {
-        let mut links = Self { entries, first: HashMap::new() };
+        let mut links = Self {
+            entries,
+            first: HashMap::new(),
+        };
         for entry in entries {
             if let Some(target) = links.target(entry) {
                 let first = (&entry.path).min(&target.path);
@@ -142,7 +152,9 @@ impl<'a> Links<'a> {
 
     /// Returns what a hard link leads to, unless that is no part of these entries.
     fn target(&self, entry: &Entry) -> Option<&'a Entry> {
-        let Node::Hardlink { target } = &entry.node else { return None };
+        let Node::Hardlink { target } = &entry.node else {
+            return None;
+        };
         let mut found = self.get(target)?;
         for _ in 0..MAX_CHAIN {
             match &found.node {
@@ -172,7 +184,9 @@ impl<S: Sink> Writer<'_, S> {
         let content = target.unwrap_or(entry);
         match links.first.get(&content.path) {
             Some(&first) if *first != entry.path => {
-                let node = Node::Hardlink { target: first.clone() };
+                let node = Node::Hardlink {
+                    target: first.clone(),
+                };
                 self.entry(content, entry.path.as_bytes(), &node)
             }
             _ => self.entry(content, entry.path.as_bytes(), &content.node),
@@ -207,7 +221,9 @@ impl<S: Sink> Writer<'_, S> {
         }
         (fields.name, fields.link) = (&full, &link);
         (fields.mode, fields.uid, fields.gid) = (meta.mode & 0o7777, meta.uid.into(), meta.gid.into());
-        fields.mtime = self.clamp.map_or(meta.mtime.seconds, |latest| latest.min(meta.mtime.seconds));
+        fields.mtime = self
+            .clamp
+            .map_or(meta.mtime.seconds, |latest| latest.min(meta.mtime.seconds));
         self.header(&fields, meta, &entry.path)?;
         if let Node::File { size, .. } = node {
             self.content(entry, *size)?;
@@ -224,7 +240,11 @@ impl<S: Sink> Writer<'_, S> {
 
     /// Writes an empty file that means something; its owner, mode and time are 0, as containerd's are.
     fn marker(&mut self, name: &[u8]) -> Result<(), LayerError> {
-        let fields = Fields { name, kind: kind::FILE, ..Fields::default() };
+        let fields = Fields {
+            name,
+            kind: kind::FILE,
+            ..Fields::default()
+        };
         self.header(&fields, &Metadata::default(), &TreePath::root())
     }
 
@@ -233,7 +253,15 @@ impl<S: Sink> Writer<'_, S> {
         if !records.is_empty() {
             let name = pax_name(fields.name);
             let size = records.len() as u64;
-            self.bytes(&Fields { name: &name, kind: kind::PAX, size, ..Fields::default() }.encode())?;
+            self.bytes(
+                &Fields {
+                    name: &name,
+                    kind: kind::PAX,
+                    size,
+                    ..Fields::default()
+                }
+                .encode(),
+            )?;
             self.bytes(&records)?;
             self.pad(size)?;
         }
@@ -248,8 +276,14 @@ impl<S: Sink> Writer<'_, S> {
 
     /// Copies a content of exactly `size` bytes. A header with that size is out already, so any other is an error.
     fn content(&mut self, entry: &Entry, size: u64) -> Result<(), LayerError> {
-        let failed = |source| LayerError::Read { path: entry.path.clone(), source };
-        let changed = || LayerError::Changed { path: entry.path.clone(), expected: size };
+        let failed = |source| LayerError::Read {
+            path: entry.path.clone(),
+            source,
+        };
+        let changed = || LayerError::Changed {
+            path: entry.path.clone(),
+            expected: size,
+        };
         let mut content = self.source.open(entry).map_err(failed)?;
         let mut left = size;
         while left > 0 {
@@ -302,13 +336,19 @@ fn records(fields: &Fields<'_>, meta: &Metadata, path: &TreePath) -> Result<Vec<
     for (key, value) in &meta.xattrs {
         if key.is_empty() || key.contains(&b'=') || key.contains(&0) {
             let problem = "an extended attribute has a name that a tar archive cannot have";
-            return Err(LayerError::Entry { path: path.clone(), problem });
+            return Err(LayerError::Entry {
+                path: path.clone(),
+                problem,
+            });
         }
         pax::push(&mut out, &[pax::XATTR, key].concat(), value);
     }
     if u64::from(fields.major.max(fields.minor)) > MAX_SHORT {
         let problem = "its device number does not fit into a tar archive";
-        return Err(LayerError::Entry { path: path.clone(), problem });
+        return Err(LayerError::Entry {
+            path: path.clone(),
+            problem,
+        });
     }
     let number = |value: i64, max: u64| {
         let fits = u64::try_from(value).is_ok_and(|value| value <= max);

@@ -49,7 +49,11 @@ pub struct Unpacked {
 /// # Errors
 /// When the archive is bad, exceeds a limit, has a device that is refused, or a file cannot be written. What is in
 /// `dest` then is to be thrown away.
-pub fn unpack(archive: impl Read + Send, dest: &Path, options: &UnpackOptions) -> Result<Unpacked, LayerError> {
+pub fn unpack(
+    archive: impl Read + Send,
+    dest: &Path,
+    options: &UnpackOptions,
+) -> Result<Unpacked, LayerError> {
     let mut unpacking = Unpacking::new(dest, options)?;
     let (placing, sums) = stream::pump(archive, &options.read, |stream| {
         let (mut archive, mut placing) = (Archive::new(stream, &options.read), Placing::default());
@@ -68,7 +72,12 @@ pub fn unpack(archive: impl Read + Send, dest: &Path, options: &UnpackOptions) -
     })?;
     let (changes, implied_parents) = placing.finish(sums.diff_id);
     unpacking.finish(&changes, &implied_parents)?;
-    Ok(Unpacked { changes, diff_id: sums.diff_id, uncompressed_size: sums.size, implied_parents })
+    Ok(Unpacked {
+        changes,
+        diff_id: sums.diff_id,
+        uncompressed_size: sums.size,
+        implied_parents,
+    })
 }
 
 /// Writes `changes` into `dest`, an empty directory, as [`unpack`] would. Contents are copied, by the kernel where it
@@ -101,7 +110,10 @@ pub fn materialise(
                 unpacking.dest.link(&entry.path, target)?;
             } else {
                 let missing = || unpacking.missing(&entry.path);
-                let found = unpacking.lowers.find(target).map_err(|error| unpacking.lower(target, error))?;
+                let found = unpacking
+                    .lowers
+                    .find(target)
+                    .map_err(|error| unpacking.lower(target, error))?;
                 *entry = unpacking.copy_found(&entry.path.clone(), found.ok_or_else(missing)?)?;
             }
         }
@@ -112,7 +124,10 @@ pub fn materialise(
     let root: Arc<Path> = dest.into();
     for entry in &mut result {
         if let Node::File { content, .. } = &mut entry.node {
-            *content = Content::Disk { root: root.clone(), path: entry.path.clone() };
+            *content = Content::Disk {
+                root: root.clone(),
+                path: entry.path.clone(),
+            };
         }
     }
     Ok(ChangeSet::new(result))
@@ -141,10 +156,20 @@ impl<'a> Unpacking<'a> {
     fn new(dir: &Path, options: &'a UnpackOptions) -> Result<Self, LayerError> {
         let dest = Dest::open(dir, options.owner)?;
         let lowers = Lowers::open(&options.lowers)?;
-        Ok(Self { dest, dir: dir.into(), lowers, options })
+        Ok(Self {
+            dest,
+            dir: dir.into(),
+            lowers,
+            options,
+        })
     }
 
-    fn member(&mut self, path: TreePath, member: &Member, archive: &mut Archive<'_>) -> Result<(), LayerError> {
+    fn member(
+        &mut self,
+        path: TreePath,
+        member: &Member,
+        archive: &mut Archive<'_>,
+    ) -> Result<(), LayerError> {
         let (major, minor) = member.device;
         let node = match member.kind {
             Kind::Directory => return self.dest.make_directory(&path),
@@ -155,24 +180,32 @@ impl<'a> Unpacking<'a> {
                     if bytes.is_empty() {
                         return self.dest.finish_file(&file, &path, &member.meta);
                     }
-                    file.write_all(bytes).map_err(|source| self.dest.failed("write", &path, source))?;
+                    file.write_all(bytes)
+                        .map_err(|source| self.dest.failed("write", &path, source))?;
                 }
             }
-            Kind::Symlink => Node::Symlink { target: member.link.as_slice().into() },
+            Kind::Symlink => Node::Symlink {
+                target: member.link.as_slice().into(),
+            },
             Kind::Char => Node::CharDevice { major, minor },
             Kind::Block => Node::BlockDevice { major, minor },
             Kind::Fifo => Node::Fifo,
         };
-        self.special(&Entry { path, meta: member.meta.clone(), node })
+        self.special(&Entry {
+            path,
+            meta: member.meta.clone(),
+            node,
+        })
     }
 
     fn special(&mut self, entry: &Entry) -> Result<(), LayerError> {
         let device = matches!(entry.node, Node::CharDevice { .. } | Node::BlockDevice { .. });
         match self.options.devices {
             Devices::Skip if device => Ok(()),
-            Devices::Refuse if device => {
-                Err(LayerError::Device { layer: self.options.read.name.clone(), path: entry.path.clone() })
-            }
+            Devices::Refuse if device => Err(LayerError::Device {
+                layer: self.options.read.name.clone(),
+                path: entry.path.clone(),
+            }),
             _ => self.dest.make_special(entry),
         }
     }
@@ -180,7 +213,10 @@ impl<'a> Unpacking<'a> {
     /// Copies a content of exactly `size` bytes.
     fn copy(&mut self, entry: &Entry, size: u64, source: &dyn ContentSource) -> Result<(), LayerError> {
         let path = &entry.path;
-        let failed = |source| LayerError::Read { path: path.clone(), source };
+        let failed = |source| LayerError::Read {
+            path: path.clone(),
+            source,
+        };
         let mut file = self.dest.make_file(path)?;
         // One byte more than expected tells that a file has grown.
         let copied = match source.open_file(entry).map_err(failed)? {
@@ -191,18 +227,27 @@ impl<'a> Unpacking<'a> {
             }
         };
         if copied.map_err(|source| self.dest.failed("write", path, source))? != size {
-            return Err(LayerError::Changed { path: path.clone(), expected: size });
+            return Err(LayerError::Changed {
+                path: path.clone(),
+                expected: size,
+            });
         }
         self.dest.finish_file(&file, path, &entry.meta)
     }
 
     fn missing(&self, path: &TreePath) -> LayerError {
         let problem = "it is a hard link to a file that neither this layer nor a lower one has";
-        LayerError::Entry { path: path.clone(), problem }
+        LayerError::Entry {
+            path: path.clone(),
+            problem,
+        }
     }
 
     fn lower(&self, path: &TreePath, source: io::Error) -> LayerError {
-        LayerError::Read { path: path.clone(), source }
+        LayerError::Read {
+            path: path.clone(),
+            source,
+        }
     }
 
     fn copy_lower(
@@ -211,8 +256,15 @@ impl<'a> Unpacking<'a> {
         target: &TreePath,
         archive: &Archive<'_>,
     ) -> Result<Entry, LayerError> {
-        let found = self.lowers.find(target).map_err(|error| self.lower(target, error))?;
-        let missing = || archive.bad(format!("it is a hard link to `{target}`, which neither this layer nor a lower one has"));
+        let found = self
+            .lowers
+            .find(target)
+            .map_err(|error| self.lower(target, error))?;
+        let missing = || {
+            archive.bad(format!(
+                "it is a hard link to `{target}`, which neither this layer nor a lower one has"
+            ))
+        };
         self.copy_found(path, found.ok_or_else(missing)?)
     }
 
@@ -221,25 +273,38 @@ impl<'a> Unpacking<'a> {
         let copy = self.dest.make_file(path)?;
         let copied = copy_file(&file, &copy, size);
         if copied.map_err(|source| self.dest.failed("write", path, source))? != size {
-            return Err(LayerError::Changed { path: path.clone(), expected: size });
+            return Err(LayerError::Changed {
+                path: path.clone(),
+                expected: size,
+            });
         }
         self.dest.finish_file(&copy, path, &meta)?;
-        let content = Content::Disk { root: self.dir.clone(), path: path.clone() };
-        Ok(Entry { path: path.clone(), meta, node: Node::File { size, content } })
+        let content = Content::Disk {
+            root: self.dir.clone(),
+            path: path.clone(),
+        };
+        Ok(Entry {
+            path: path.clone(),
+            meta,
+            node: Node::File { size, content },
+        })
     }
 
     /// Writes what other entries would disturb: whiteouts, and attributes of directories, innermost first.
     fn finish(&mut self, changes: &ChangeSet, implied: &[TreePath]) -> Result<(), LayerError> {
-        for entry in changes.entries() {
-            match entry.node {
-                Node::Whiteout => self.dest.make_special(entry)?,
-                Node::Directory { .. } if !entry.path.is_root() => self.dest.make_directory(&entry.path)?,
-                _ => {}
-            }
+        for entry in changes
+            .entries()
+            .iter()
+            .filter(|entry| entry.node == Node::Whiteout)
+        {
+            self.dest.make_special(entry)?;
         }
         let mut directories: Vec<(TreePath, Metadata, bool)> = Vec::new();
         for path in implied {
-            let meta = self.lowers.directory(path).map_err(|error| self.lower(path, error))?;
+            let meta = self
+                .lowers
+                .directory(path)
+                .map_err(|error| self.lower(path, error))?;
             directories.push((path.clone(), meta, false));
         }
         for entry in changes.entries() {

@@ -68,7 +68,8 @@ pub fn write_layer_watched(
     options: &WriteOptions,
     progress: &dyn Fn(u64),
 ) -> Result<LayerSums, LayerError> {
-    let fill = |blocks: &mut Blocks| tar::archive(changes.entries(), source, blocks, Form::Layer, options.clamp);
+    let fill =
+        |blocks: &mut Blocks| tar::archive(changes.entries(), source, blocks, Form::Layer, options.clamp);
     pipeline(fill, out, options, progress)
 }
 
@@ -139,7 +140,9 @@ struct Blocks {
 
 impl Blocks {
     fn ship(&mut self) -> io::Result<()> {
-        let Some(mut block) = self.current.take() else { return Ok(()) };
+        let Some(mut block) = self.current.take() else {
+            return Ok(());
+        };
         block.bytes.truncate(self.length);
         self.length = 0;
         let block = Arc::new(block);
@@ -152,9 +155,12 @@ impl Blocks {
         let before = std::mem::replace(&mut self.before, block.bytes[tail..].to_vec());
         let (send, piece) = mpsc::channel();
         let (size, permit) = (block.bytes.len(), block.permit.clone());
-        self.writer.send(Pending::Compressed { size, piece, permit }).map_err(|_| gone(()))?;
+        self.writer
+            .send(Pending::Compressed { size, piece, permit })
+            .map_err(|_| gone(()))?;
         let codec = self.codec;
-        self.pool.run(move || drop(send.send(codec.compress(&block.bytes, &before))));
+        self.pool
+            .run(move || drop(send.send(codec.compress(&block.bytes, &before))));
         Ok(())
     }
 }
@@ -167,7 +173,10 @@ impl Sink for Blocks {
         }
         let block = self.current.get_or_insert_with(|| {
             let permit = Arc::new(self.pool.reserve(mib));
-            Block { bytes: vec![0; mib << 20], permit }
+            Block {
+                bytes: vec![0; mib << 20],
+                permit,
+            }
         });
         Ok(&mut block.bytes[self.length..])
     }
@@ -187,8 +196,15 @@ fn pipeline(
     let (to_hasher, hashing) = mpsc::channel::<Arc<Block>>();
     let (to_writer, pending) = mpsc::channel();
     let (pool, before) = (options.pool.clone(), Vec::new());
-    let mut blocks =
-        Blocks { codec, pool, current: None, length: 0, before, hasher: to_hasher, writer: to_writer };
+    let mut blocks = Blocks {
+        codec,
+        pool,
+        current: None,
+        length: 0,
+        before,
+        hasher: to_hasher,
+        writer: to_writer,
+    };
     thread::scope(|scope| {
         let reading = scope.spawn(move || {
             fill(&mut blocks)?;
@@ -226,7 +242,14 @@ struct Output<W> {
 impl<W: Write> Output<W> {
     fn new(out: W, codec: Codec) -> Self {
         let (hasher, crc) = (Hasher::new(), crc32fast::Hasher::new());
-        Self { out, codec, hasher, crc, size: 0, uncompressed: 0 }
+        Self {
+            out,
+            codec,
+            hasher,
+            crc,
+            size: 0,
+            uncompressed: 0,
+        }
     }
 
     fn drain(mut self, pending: Receiver<Pending>, progress: &dyn Fn(u64)) -> Result<Self, LayerError> {
@@ -238,7 +261,10 @@ impl<W: Write> Output<W> {
                     self.write(&block.bytes)?;
                 }
                 Pending::Compressed { size, piece, permit } => {
-                    let piece = piece.recv().map_err(|_| LayerError::Thread)?.map_err(LayerError::Write)?;
+                    let piece = piece
+                        .recv()
+                        .map_err(|_| LayerError::Thread)?
+                        .map_err(LayerError::Write)?;
                     self.uncompressed += size as u64;
                     if let Some(crc) = &piece.crc {
                         self.crc.combine(crc);
@@ -249,7 +275,10 @@ impl<W: Write> Output<W> {
             }
             progress(self.uncompressed);
         }
-        let tail = self.codec.tail(std::mem::take(&mut self.crc), self.uncompressed).map_err(LayerError::Write)?;
+        let tail = self
+            .codec
+            .tail(std::mem::take(&mut self.crc), self.uncompressed)
+            .map_err(LayerError::Write)?;
         self.write(&tail)?;
         self.out.flush().map_err(LayerError::Write)?;
         Ok(self)
@@ -265,7 +294,16 @@ impl<W: Write> Output<W> {
     }
 
     fn sums(self, diff_id: Digest) -> LayerSums {
-        let digest = if self.codec == Codec::Plain { diff_id } else { self.hasher.finish() };
-        LayerSums { diff_id, digest, size: self.size, uncompressed_size: self.uncompressed }
+        let digest = if self.codec == Codec::Plain {
+            diff_id
+        } else {
+            self.hasher.finish()
+        };
+        LayerSums {
+            diff_id,
+            digest,
+            size: self.size,
+            uncompressed_size: self.uncompressed,
+        }
     }
 }

@@ -42,19 +42,37 @@ impl Snapshotter for Copy {
     fn prepare(&self, lowers: &[PathBuf], scratch: &Path) -> Result<Box<dyn Prepared>, SnapshotError> {
         let mut merged = ChangeSet::default();
         for lower in lowers {
-            merged = stack(merged, scan_upper(lower)?);
+            merged = stack(&merged, &scan_upper(lower)?);
         }
         let (root, layer) = (scratch.join("root"), scratch.join("layer"));
         for path in [&root, &layer] {
-            fs::create_dir(path).map_err(|source| SnapshotError::Io { action: "create", path: path.clone(), source })?;
+            fs::create_dir(path).map_err(|source| SnapshotError::Io {
+                action: "create",
+                path: path.clone(),
+                source,
+            })?;
         }
-        let options = UnpackOptions { lowers: Vec::new(), ..self.options.clone() };
-        kiln_layer::materialise(&merged, &DiskSource::new(), &root, &options).map_err(SnapshotError::Layer)?;
+        let options = UnpackOptions {
+            lowers: Vec::new(),
+            ..self.options.clone()
+        };
+        kiln_layer::materialise(&merged, &DiskSource::new(), &root, &options)
+            .map_err(SnapshotError::Layer)?;
         // What is on the disk is what counts: devices that are left out were not deleted by the step.
         let before = scan_tree(&root)?;
-        let stamps = before.entries().iter().map(|entry| Ok((entry.path.clone(), stamp(&root, &entry.path)?)));
+        let stamps = before
+            .entries()
+            .iter()
+            .map(|entry| Ok((entry.path.clone(), stamp(&root, &entry.path)?)));
         let stamps = stamps.collect::<Result<_, SnapshotError>>()?;
-        Ok(Box::new(Copied { merged, before, stamps, root, layer, options }))
+        Ok(Box::new(Copied {
+            merged,
+            before,
+            stamps,
+            root,
+            layer,
+            options,
+        }))
     }
 }
 
@@ -78,22 +96,34 @@ fn stamp(root: &Path, path: &TreePath) -> Result<Stamp, SnapshotError> {
     let path = root.join(path.as_path());
     match fs::symlink_metadata(&path) {
         Ok(stat) => Ok((stat.ino(), stat.ctime(), stat.ctime_nsec())),
-        Err(source) => Err(SnapshotError::Io { action: "read", path, source }),
+        Err(source) => Err(SnapshotError::Io {
+            action: "read",
+            path,
+            source,
+        }),
     }
 }
 
 impl Prepared for Copied {
     fn root(&self) -> RootMount {
-        RootMount::Directory { path: self.root.clone() }
+        RootMount::Directory {
+            path: self.root.clone(),
+        }
     }
 
     fn commit(self: Box<Self>, _lower: &dyn Lookup) -> Result<Committed, SnapshotError> {
         let after = scan_tree(&self.root)?;
         let changes = self.compare(&after)?;
-        let options = UnpackOptions { lowers: Vec::new(), ..self.options };
+        let options = UnpackOptions {
+            lowers: Vec::new(),
+            ..self.options
+        };
         let written = kiln_layer::materialise(&changes, &DiskSource::new(), &self.layer, &options);
         let changes = written.map_err(SnapshotError::Layer)?;
-        Ok(Committed { changes, dir: self.layer })
+        Ok(Committed {
+            changes,
+            dir: self.layer,
+        })
     }
 }
 
@@ -114,7 +144,13 @@ impl Copied {
                     None => continue,
                 };
                 let first = moved.entry(target).or_insert_with(|| entry.path.clone());
-                entry.node = if *first == entry.path { content } else { Node::Hardlink { target: first.clone() } };
+                entry.node = if *first == entry.path {
+                    content
+                } else {
+                    Node::Hardlink {
+                        target: first.clone(),
+                    }
+                };
             } else if let Some(file) = after.get(&entry.path) {
                 moved.insert(&file.path, entry.path.clone());
             }
@@ -125,7 +161,9 @@ impl Copied {
     }
 
     fn is_unchanged(&self, entry: &Entry, after: &ChangeSet) -> Result<bool, SnapshotError> {
-        let Some(old) = self.before.get(&entry.path) else { return Ok(false) };
+        let Some(old) = self.before.get(&entry.path) else {
+            return Ok(false);
+        };
         if old.meta != entry.meta {
             return Ok(false);
         }
@@ -140,12 +178,23 @@ impl Copied {
 
     /// Compares with what lies in the layers.
     fn same_content(&self, path: &TreePath, file: &Entry) -> Result<bool, SnapshotError> {
-        let failed = |source| SnapshotError::Io { action: "read", path: self.root.join(path.as_path()), source };
-        let Some(lower) = self.merged.get(path).and_then(|entry| file_of(entry, &self.merged)) else {
+        let failed = |source| SnapshotError::Io {
+            action: "read",
+            path: self.root.join(path.as_path()),
+            source,
+        };
+        let Some(lower) = self
+            .merged
+            .get(path)
+            .and_then(|entry| file_of(entry, &self.merged))
+        else {
             return Ok(false);
         };
         let source = DiskSource::new();
-        let (mut a, mut b) = (source.open(lower).map_err(failed)?, source.open(file).map_err(failed)?);
+        let (mut a, mut b) = (
+            source.open(lower).map_err(failed)?,
+            source.open(file).map_err(failed)?,
+        );
         same_bytes(&mut a, &mut b).map_err(failed)
     }
 
@@ -157,10 +206,17 @@ impl Copied {
             }
             gone = Some(&old.path);
             // Something that is no directory has taken the parent's place: nothing is left to delete.
-            let parent = old.path.parent().and_then(|parent| after.get(&parent).map(|entry| &entry.node));
+            let parent = old
+                .path
+                .parent()
+                .and_then(|parent| after.get(&parent).map(|entry| &entry.node));
             let top = old.path.parent().is_some_and(|parent| parent.is_root());
             if top || matches!(parent, Some(Node::Directory { .. })) {
-                found.push(Entry { path: old.path.clone(), meta: Metadata::default(), node: Node::Whiteout });
+                found.push(Entry {
+                    path: old.path.clone(),
+                    meta: Metadata::default(),
+                    node: Node::Whiteout,
+                });
             }
         }
     }
@@ -170,7 +226,9 @@ impl Copied {
 fn file_of<'a>(entry: &'a Entry, tree: &'a ChangeSet) -> Option<&'a Entry> {
     match &entry.node {
         Node::File { .. } => Some(entry),
-        Node::Hardlink { target } => tree.get(target).filter(|file| matches!(file.node, Node::File { .. })),
+        Node::Hardlink { target } => tree
+            .get(target)
+            .filter(|file| matches!(file.node, Node::File { .. })),
         _ => None,
     }
 }
@@ -213,12 +271,15 @@ fn same_bytes(a: &mut dyn Read, b: &mut dyn Read) -> io::Result<bool> {
 }
 
 /// Puts a layer on top of a tree that has no marks; the result has none either.
-pub(crate) fn stack(tree: ChangeSet, layer: ChangeSet) -> ChangeSet {
+pub(crate) fn stack(tree: &ChangeSet, layer: &ChangeSet) -> ChangeSet {
     let hides = |entry: &Entry| !matches!(entry.node, Node::Directory { opaque: false });
     let hidden = |path: &TreePath| {
         let mut at = Some(path.clone());
         while let Some(path_at) = at {
-            if layer.get(&path_at).is_some_and(|entry| hides(entry) || path_at == *path) {
+            if layer
+                .get(&path_at)
+                .is_some_and(|entry| hides(entry) || path_at == *path)
+            {
                 return true;
             }
             at = path_at.parent();
@@ -238,7 +299,7 @@ pub(crate) fn stack(tree: ChangeSet, layer: ChangeSet) -> ChangeSet {
 }
 
 /// Returns what is not hidden. When the name that carries a content is, another name of the file gets it.
-fn promote(tree: ChangeSet, hidden: &dyn Fn(&TreePath) -> bool) -> Vec<Entry> {
+fn promote(tree: &ChangeSet, hidden: &dyn Fn(&TreePath) -> bool) -> Vec<Entry> {
     let mut heirs: HashMap<TreePath, TreePath> = HashMap::new();
     let mut kept = Vec::new();
     for entry in tree.entries() {
@@ -251,7 +312,11 @@ fn promote(tree: ChangeSet, hidden: &dyn Fn(&TreePath) -> bool) -> Vec<Entry> {
             && let Some(file) = tree.get(target)
         {
             let heir = heirs.entry(target.clone()).or_insert_with(|| entry.path.clone());
-            entry.node = if *heir == entry.path { file.node.clone() } else { Node::Hardlink { target: heir.clone() } };
+            entry.node = if *heir == entry.path {
+                file.node.clone()
+            } else {
+                Node::Hardlink { target: heir.clone() }
+            };
         }
         kept.push(entry);
     }

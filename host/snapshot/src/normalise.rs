@@ -2,7 +2,9 @@
 
 use kiln_tree::ChangeSet;
 use kiln_tree::Entry;
+use kiln_tree::Found;
 use kiln_tree::Node;
+use kiln_tree::Tree;
 use kiln_tree::TreePath;
 
 /// What the layers below amount to.
@@ -15,6 +17,13 @@ pub trait Lookup {
 impl Lookup for ChangeSet {
     fn lookup(&self, path: &TreePath) -> Option<Entry> {
         self.get(path).cloned()
+    }
+}
+
+/// What a stack of layers amounts to.
+impl Lookup for Tree {
+    fn lookup(&self, path: &TreePath) -> Option<Entry> {
+        Tree::lookup(self, path).map(Found::into_entry)
     }
 }
 
@@ -53,21 +62,38 @@ mod tests {
     const OPAQUE: Node = Node::Directory { opaque: true };
 
     fn entry(path: &str, mode: u32, node: Node) -> Entry {
-        let meta = Metadata { mode, ..Metadata::default() };
-        Entry { path: TreePath::parse(path).unwrap(), meta, node }
+        let meta = Metadata {
+            mode,
+            ..Metadata::default()
+        };
+        Entry {
+            path: TreePath::parse(path).unwrap(),
+            meta,
+            node,
+        }
     }
 
     fn file() -> Node {
-        Node::File { size: 0, content: Content::Inline([].into()) }
+        Node::File {
+            size: 0,
+            content: Content::Inline([].into()),
+        }
     }
 
     #[track_caller]
     fn check(upper: Vec<Entry>, expected: &str) {
-        let lower =
-            ChangeSet::new(vec![entry("d", 1, DIR), entry("d/e", 1, DIR), entry("d/e/f", 1, file()), entry("g", 1, file())]);
+        let lower = ChangeSet::new(vec![
+            entry("d", 1, DIR),
+            entry("d/e", 1, DIR),
+            entry("d/e/f", 1, file()),
+            entry("g", 1, file()),
+        ]);
         let found = normalise(ChangeSet::new(upper), &lower);
         let word = |e: &Entry| format!("{}{}", e.path, if e.node == OPAQUE { "!" } else { "" });
-        assert_eq!(found.entries().iter().map(word).collect::<Vec<_>>().join(" "), expected);
+        assert_eq!(
+            found.entries().iter().map(word).collect::<Vec<_>>().join(" "),
+            expected
+        );
     }
 
     #[test]
@@ -76,10 +102,27 @@ mod tests {
         check(vec![entry("d", 1, DIR), entry("d/e", 1, DIR)], "");
         check(vec![entry("d", 1, DIR), entry("d/e", 2, DIR)], "/d /d/e");
         check(vec![entry("d", 2, DIR), entry("d/e", 1, DIR)], "/d");
-        check(vec![entry("d", 1, DIR), entry("d/e", 1, DIR), entry("d/e/f", 1, file())], "/d /d/e /d/e/f");
+        check(
+            vec![
+                entry("d", 1, DIR),
+                entry("d/e", 1, DIR),
+                entry("d/e/f", 1, file()),
+            ],
+            "/d /d/e /d/e/f",
+        );
         check(vec![entry("d", 1, DIR), entry("d-x", 1, file())], "/d-x");
         check(vec![entry("d", 1, DIR), entry("d/new", 0, Node::Whiteout)], "");
-        check(vec![entry("d", 1, DIR), entry("d/e", 0, Node::Whiteout)], "/d /d/e");
-        check(vec![entry("d", 1, OPAQUE), entry("g", 1, OPAQUE), entry("new", 1, OPAQUE)], "/d! /g /new");
+        check(
+            vec![entry("d", 1, DIR), entry("d/e", 0, Node::Whiteout)],
+            "/d /d/e",
+        );
+        check(
+            vec![
+                entry("d", 1, OPAQUE),
+                entry("g", 1, OPAQUE),
+                entry("new", 1, OPAQUE),
+            ],
+            "/d! /g /new",
+        );
     }
 }

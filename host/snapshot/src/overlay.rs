@@ -47,10 +47,20 @@ impl Snapshotter for Overlay {
         for path in [&upper, &work] {
             let made = fs::create_dir(path);
             // The root directory of the step: what overlayfs shows of it is the upper one.
-            let made = made.and_then(|()| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)));
-            made.map_err(|source| SnapshotError::Io { action: "create", path: path.clone(), source })?;
+            let made = made.and_then(|()| {
+                fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            });
+            made.map_err(|source| SnapshotError::Io {
+                action: "create",
+                path: path.clone(),
+                source,
+            })?;
         }
-        Ok(Box::new(Mounted { lowers: lowers.to_vec(), upper, work }))
+        Ok(Box::new(Mounted {
+            lowers: lowers.to_vec(),
+            upper,
+            work,
+        }))
     }
 }
 
@@ -63,14 +73,21 @@ struct Mounted {
 
 impl Prepared for Mounted {
     fn root(&self) -> RootMount {
-        RootMount::Overlay { lowers: self.lowers.clone(), upper: self.upper.clone(), work: self.work.clone() }
+        RootMount::Overlay {
+            lowers: self.lowers.clone(),
+            upper: self.upper.clone(),
+            work: self.work.clone(),
+        }
     }
 
     fn commit(self: Box<Self>, lower: &dyn Lookup) -> Result<Committed, SnapshotError> {
         let found = scan_upper(&self.upper)?;
         let changes = normalise(found.clone(), lower);
         prune(&self.upper, &found, &changes)?;
-        Ok(Committed { changes, dir: self.upper })
+        Ok(Committed {
+            changes,
+            dir: self.upper,
+        })
     }
 }
 
@@ -79,12 +96,20 @@ fn prune(upper: &Path, found: &ChangeSet, changes: &ChangeSet) -> Result<(), Sna
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let failed = |path: &Path| {
         let path = upper.join(path);
-        move |error: rustix::io::Errno| SnapshotError::Io { action: "tidy up", path, source: error.into() }
+        move |error: rustix::io::Errno| SnapshotError::Io {
+            action: "tidy up",
+            path,
+            source: error.into(),
+        }
     };
     let root = rustix::fs::open(upper, flags, Mode::empty()).map_err(failed(Path::new("")))?;
     let below = |path: &Path| {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve)
     };
     // Backwards: a directory is empty before it is removed.
@@ -99,7 +124,11 @@ fn prune(upper: &Path, found: &ChangeSet, changes: &ChangeSet) -> Result<(), Sna
             (None, node) => {
                 let parent = path.parent().unwrap_or(Path::new(""));
                 let directory = below(parent).map_err(failed(parent))?;
-                let kind = if node_is_directory(node) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                let kind = if node_is_directory(node) {
+                    AtFlags::REMOVEDIR
+                } else {
+                    AtFlags::empty()
+                };
                 let times = rustix::fs::fstat(&directory).map_err(failed(parent))?;
                 let name = OsStr::from_bytes(entry.path.file_name());
                 rustix::fs::unlinkat(&directory, name, kind).map_err(failed(path))?;
@@ -116,7 +145,10 @@ fn node_is_directory(node: &Node) -> bool {
 
 /// Gives a directory back the time that it had.
 fn restore(directory: &OwnedFd, stat: &rustix::fs::Stat) -> rustix::io::Result<()> {
-    let time = |tv_sec: i64, nanos: u64| rustix::fs::Timespec { tv_sec, tv_nsec: nanos.cast_signed() };
+    let time = |tv_sec: i64, nanos: u64| rustix::fs::Timespec {
+        tv_sec,
+        tv_nsec: nanos.cast_signed(),
+    };
     let times = rustix::fs::Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
@@ -149,7 +181,11 @@ pub fn supported(dir: &Path) -> Result<(), Unsupported> {
     let result = probe_in(&probe);
     // What cannot be removed was not made either.
     drop(fs::remove_dir_all(&probe));
-    result.map_err(|(action, source)| Unsupported { dir: dir.to_owned(), action, source })
+    result.map_err(|(action, source)| Unsupported {
+        dir: dir.to_owned(),
+        action,
+        source,
+    })
 }
 
 fn probe_in(probe: &Path) -> Result<(), (&'static str, io::Error)> {
@@ -181,10 +217,18 @@ pub(crate) fn detached_overlay(lowers: &[PathBuf], upper: &Path, work: &Path) ->
     fsconfig_set_string(&context, "upperdir", upper)?;
     fsconfig_set_string(&context, "workdir", work)?;
     // With `userxattr`, `redirect_dir=off` is refused where the kernel follows redirects by default.
-    for (key, value) in [("index", "off"), ("redirect_dir", "nofollow"), ("metacopy", "off")] {
+    for (key, value) in [
+        ("index", "off"),
+        ("redirect_dir", "nofollow"),
+        ("metacopy", "off"),
+    ] {
         fsconfig_set_string(&context, key, value)?;
     }
     fsconfig_set_flag(&context, "userxattr")?;
     fsconfig_create(&context)?;
-    Ok(rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+    Ok(rustix::mount::fsmount(
+        &context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?)
 }

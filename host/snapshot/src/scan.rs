@@ -55,15 +55,24 @@ enum Kind {
 }
 
 fn scan(dir: &Path, kind: Kind) -> Result<ChangeSet, SnapshotError> {
-    let mut scan = Scan { root: dir.into(), kind, entries: Vec::new(), inodes: HashMap::new(), buffer: Vec::new() };
-    let root = rustix::fs::open(dir, DIRECTORY, Mode::empty()).map_err(|e| scan.failed(&TreePath::root(), e))?;
+    let mut scan = Scan {
+        root: dir.into(),
+        kind,
+        entries: Vec::new(),
+        inodes: HashMap::new(),
+        buffer: Vec::new(),
+    };
+    let root =
+        rustix::fs::open(dir, DIRECTORY, Mode::empty()).map_err(|e| scan.failed(&TreePath::root(), e))?;
     scan.root_entry(&root)?;
     scan.walk(&root, &TreePath::root())?;
     Ok(ChangeSet::new(scan.entries))
 }
 
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 struct Scan {
     root: Arc<Path>,
@@ -74,10 +83,13 @@ struct Scan {
     buffer: Vec<u8>,
 }
 
+/// Names and values, sorted.
+type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
 /// What the attributes of a file say.
 #[derive(Debug, Default)]
 struct Attributes {
-    kept: Vec<(Box<[u8]>, Box<[u8]>)>,
+    kept: Xattrs,
     opaque: bool,
 }
 
@@ -87,15 +99,26 @@ impl Scan {
     }
 
     fn failed(&self, path: &TreePath, source: impl Into<io::Error>) -> SnapshotError {
-        SnapshotError::Io { action: "read", path: self.full(path), source: source.into() }
+        SnapshotError::Io {
+            action: "read",
+            path: self.full(path),
+            source: source.into(),
+        }
     }
 
     /// A step may make the root directory opaque only by an overlay that is none of ours, but then it counts.
     fn root_entry(&mut self, root: &OwnedFd) -> Result<(), SnapshotError> {
         let path = TreePath::root();
         if self.attributes(root, &path)?.opaque {
-            let meta = Metadata { mode: 0o755, ..Metadata::default() };
-            self.entries.push(Entry { path, meta, node: Node::Directory { opaque: true } });
+            let meta = Metadata {
+                mode: 0o755,
+                ..Metadata::default()
+            };
+            self.entries.push(Entry {
+                path,
+                meta,
+                node: Node::Directory { opaque: true },
+            });
         }
         Ok(())
     }
@@ -112,7 +135,10 @@ impl Scan {
         names.sort(); // the first name of a file in walk order is the one that carries its content
         for name in names {
             let path = at.join_name(&name);
-            let path = path.map_err(|source| SnapshotError::Path { dir: self.root.to_path_buf(), source })?;
+            let path = path.map_err(|source| SnapshotError::Path {
+                dir: self.root.to_path_buf(),
+                source,
+            })?;
             self.visit(directory, &name, path)?;
         }
         Ok(())
@@ -120,49 +146,78 @@ impl Scan {
 
     fn visit(&mut self, parent: &OwnedFd, name: &[u8], path: TreePath) -> Result<(), SnapshotError> {
         let name = OsStr::from_bytes(name);
-        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| self.failed(&path, e))?;
+        let stat =
+            rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| self.failed(&path, e))?;
         let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let mut meta = metadata(&stat);
         let node = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => return self.directory(parent, path, meta),
+            FileType::Directory => return self.directory(parent, &path, meta),
             FileType::RegularFile => match self.first_name(&stat, &path) {
                 Some(target) => Node::Hardlink { target },
                 None => {
-                    let content = Content::Disk { root: self.root.clone(), path: path.clone() };
-                    Node::File { size: u64::try_from(stat.st_size).unwrap_or(0), content }
+                    let content = Content::Disk {
+                        root: self.root.clone(),
+                        path: path.clone(),
+                    };
+                    Node::File {
+                        size: u64::try_from(stat.st_size).unwrap_or(0),
+                        content,
+                    }
                 }
             },
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(parent, name, Vec::new()).map_err(|e| self.failed(&path, e))?;
-                Node::Symlink { target: target.into_bytes().into() }
+                let target =
+                    rustix::fs::readlinkat(parent, name, Vec::new()).map_err(|e| self.failed(&path, e))?;
+                Node::Symlink {
+                    target: target.into_bytes().into(),
+                }
             }
             // All whiteouts of an overlay may share one inode: they are no links of each other.
             FileType::CharacterDevice if device == (0, 0) && self.kind == Kind::Upper => {
                 meta = Metadata::default();
                 Node::Whiteout
             }
-            FileType::CharacterDevice => Node::CharDevice { major: device.0, minor: device.1 },
-            FileType::BlockDevice => Node::BlockDevice { major: device.0, minor: device.1 },
+            FileType::CharacterDevice => Node::CharDevice {
+                major: device.0,
+                minor: device.1,
+            },
+            FileType::BlockDevice => Node::BlockDevice {
+                major: device.0,
+                minor: device.1,
+            },
             FileType::Fifo => Node::Fifo,
             _ => return Ok(()),
         };
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(|e| self.failed(&path, e))?;
+            let file =
+                rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(|e| self.failed(&path, e))?;
             meta.xattrs = self.attributes(&file, &path)?.kept;
         }
         self.entries.push(Entry { path, meta, node });
         Ok(())
     }
 
-    fn directory(&mut self, parent: &OwnedFd, path: TreePath, mut meta: Metadata) -> Result<(), SnapshotError> {
+    fn directory(
+        &mut self,
+        parent: &OwnedFd,
+        path: &TreePath,
+        mut meta: Metadata,
+    ) -> Result<(), SnapshotError> {
         let name = OsStr::from_bytes(path.file_name());
-        let directory = rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()).map_err(|e| self.failed(&path, e))?;
-        let attributes = self.attributes(&directory, &path)?;
+        let directory =
+            rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()).map_err(|e| self.failed(path, e))?;
+        let attributes = self.attributes(&directory, path)?;
         meta.xattrs = attributes.kept;
-        let node = Node::Directory { opaque: attributes.opaque };
-        self.entries.push(Entry { path: path.clone(), meta, node });
-        self.walk(&directory, &path)
+        let node = Node::Directory {
+            opaque: attributes.opaque,
+        };
+        self.entries.push(Entry {
+            path: path.clone(),
+            meta,
+            node,
+        });
+        self.walk(&directory, path)
     }
 
     /// Returns the name under which a file with several was met first; `None` for that one.
@@ -190,17 +245,24 @@ impl Scan {
         let length = rustix::fs::flistxattr(file, &mut *self.buffer).map_err(|e| self.failed(path, e))?;
         let names = self.buffer[..length].to_vec();
         for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
-            let own = name.strip_prefix(b"user.overlay.").or_else(|| name.strip_prefix(b"trusted.overlay."));
+            let own = name
+                .strip_prefix(b"user.overlay.")
+                .or_else(|| name.strip_prefix(b"trusted.overlay."));
             if let Some(own) = own.filter(|_| self.kind == Kind::Upper)
                 && REFUSED.contains(&own)
             {
                 let attribute = String::from_utf8_lossy(name).into_owned();
-                return Err(SnapshotError::Attribute { path: self.full(path), attribute });
+                return Err(SnapshotError::Attribute {
+                    path: self.full(path),
+                    attribute,
+                });
             }
             if own == Some(OPAQUE) && self.kind == Kind::Upper {
                 found.opaque |= self.value(file, name, path)? == b"y";
             } else if own.is_none() && (name == b"security.capability" || name.starts_with(b"user.")) {
-                found.kept.push((name.into(), self.value(file, name, path)?.into()));
+                found
+                    .kept
+                    .push((name.into(), self.value(file, name, path)?.into()));
             }
         }
         found.kept.sort();
@@ -214,6 +276,15 @@ impl Scan {
 }
 
 fn metadata(stat: &Stat) -> Metadata {
-    let mtime = Timestamp { seconds: stat.st_mtime, nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) };
-    Metadata { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs: Vec::new() }
+    let mtime = Timestamp {
+        seconds: stat.st_mtime,
+        nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+    };
+    Metadata {
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime,
+        xattrs: Vec::new(),
+    }
 }

@@ -24,11 +24,22 @@ pub(crate) fn path(text: &str) -> TreePath {
 }
 
 pub(crate) fn meta(mode: u32) -> Metadata {
-    Metadata { mode, mtime: Timestamp { seconds: 1_600_000_000, nanos: 0 }, ..Metadata::default() }
+    Metadata {
+        mode,
+        mtime: Timestamp {
+            seconds: 1_600_000_000,
+            nanos: 0,
+        },
+        ..Metadata::default()
+    }
 }
 
 pub(crate) fn entry(at: &str, mode: u32, node: Node) -> Entry {
-    Entry { path: path(at), meta: meta(mode), node }
+    Entry {
+        path: path(at),
+        meta: meta(mode),
+        node,
+    }
 }
 
 pub(crate) fn dir(at: &str) -> Entry {
@@ -36,11 +47,24 @@ pub(crate) fn dir(at: &str) -> Entry {
 }
 
 pub(crate) fn file(at: &str, bytes: &[u8]) -> Entry {
-    entry(at, 0o644, Node::File { size: bytes.len() as u64, content: Content::Inline(bytes.into()) })
+    entry(
+        at,
+        0o644,
+        Node::File {
+            size: bytes.len() as u64,
+            content: Content::Inline(bytes.into()),
+        },
+    )
 }
 
 pub(crate) fn symlink(at: &str, target: &str) -> Entry {
-    entry(at, 0o777, Node::Symlink { target: target.as_bytes().into() })
+    entry(
+        at,
+        0o777,
+        Node::Symlink {
+            target: target.as_bytes().into(),
+        },
+    )
 }
 
 pub(crate) fn hardlink(at: &str, target: &str) -> Entry {
@@ -48,7 +72,11 @@ pub(crate) fn hardlink(at: &str, target: &str) -> Entry {
 }
 
 pub(crate) fn whiteout(at: &str) -> Entry {
-    Entry { path: path(at), meta: Metadata::default(), node: Node::Whiteout }
+    Entry {
+        path: path(at),
+        meta: Metadata::default(),
+        node: Node::Whiteout,
+    }
 }
 
 /// One of everything.
@@ -89,7 +117,12 @@ pub(crate) fn everything() -> ChangeSet {
 }
 
 pub(crate) fn options(compression: Compression) -> WriteOptions {
-    WriteOptions { compression, level: None, clamp: None, pool: Pool::new(2) }
+    WriteOptions {
+        compression,
+        level: None,
+        clamp: None,
+        pool: Pool::new(2),
+    }
 }
 
 pub(crate) fn write(changes: &ChangeSet, options: &WriteOptions) -> (Vec<u8>, LayerSums) {
@@ -130,7 +163,12 @@ pub(crate) struct Raw {
 }
 
 pub(crate) fn raw(name: &str, kind: u8) -> Raw {
-    Raw { name: name.into(), kind, link: Vec::new(), data: Vec::new() }
+    Raw {
+        name: name.into(),
+        kind,
+        link: Vec::new(),
+        data: Vec::new(),
+    }
 }
 
 impl Raw {
@@ -182,7 +220,10 @@ pub(crate) fn on_disk(root: &Path, names: &[&str]) -> ChangeSet {
     let root: Arc<Path> = root.into();
     let of = |name: &&str| {
         let size = std::fs::metadata(root.join(name)).unwrap().len();
-        let content = Content::Disk { root: root.clone(), path: path(name) };
+        let content = Content::Disk {
+            root: root.clone(),
+            path: path(name),
+        };
         entry(name, 0o644, Node::File { size, content })
     };
     ChangeSet::new(names.iter().map(of).collect())
@@ -197,5 +238,13 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    (0..length).map(|at| if at % 3 == 0 { b'a' } else { (next() & 31) as u8 + b'A' }).collect()
+    (0..length)
+        .map(|at| {
+            if at % 3 == 0 {
+                b'a'
+            } else {
+                (next() & 31) as u8 + b'A'
+            }
+        })
+        .collect()
 }

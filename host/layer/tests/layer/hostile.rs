@@ -18,7 +18,10 @@ use crate::fixture::tar;
 use crate::fixture::write;
 
 fn limited(limits: Limits) -> ReadOptions {
-    ReadOptions { name: "sha256:test".to_owned(), limits }
+    ReadOptions {
+        name: "sha256:test".to_owned(),
+        limits,
+    }
 }
 
 #[test]
@@ -27,21 +30,51 @@ fn bad_members_are_named() {
     let h = |name: &str, to: &str| raw(name, b'1').link(to);
     let pax = |records: &str| vec![raw("p", b'x').data(records.as_bytes()), f("a")];
     let cases: Vec<(Vec<Raw>, &str)> = vec![
-        (vec![f("../a")], "the name has a `..`, which could lead out of the layer (entry `../a`, at byte 0)"),
-        (vec![f("a/../../b")], "the name has a `..`, which could lead out of the layer"),
-        (vec![h("a", "../../etc/passwd")], "of its link target the name has a `..`"),
+        (
+            vec![f("../a")],
+            "the name has a `..`, which could lead out of the layer (entry `../a`, at byte 0)",
+        ),
+        (
+            vec![f("a/../../b")],
+            "the name has a `..`, which could lead out of the layer",
+        ),
+        (
+            vec![h("a", "../../etc/passwd")],
+            "of its link target the name has a `..`",
+        ),
         (vec![h("a", "/")], "it is a hard link to the root directory"),
         (vec![h("a", "a")], "it is a hard link to itself"),
-        (vec![raw("d/", b'5'), h("a", "d")], "it is a hard link to the directory `/d`"),
-        (vec![f("d/x"), h("a", "d")], "it is a hard link to the directory `/d`"),
-        (vec![f(".wh.d"), h("a", "d")], "it is a hard link to `/d`, which this layer deletes"),
-        (vec![f("a"), f("a/b")], "it lies below `/a`, which is no directory (entry `a/b`, at byte 512)"),
-        (vec![raw("l", b'2').link("l"), f("l/x")], "too many symbolic links at `/l`"),
+        (
+            vec![raw("d/", b'5'), h("a", "d")],
+            "it is a hard link to the directory `/d`",
+        ),
+        (
+            vec![f("d/x"), h("a", "d")],
+            "it is a hard link to the directory `/d`",
+        ),
+        (
+            vec![f(".wh.d"), h("a", "d")],
+            "it is a hard link to `/d`, which this layer deletes",
+        ),
+        (
+            vec![f("a"), f("a/b")],
+            "it lies below `/a`, which is no directory (entry `a/b`, at byte 512)",
+        ),
+        (
+            vec![raw("l", b'2').link("l"), f("l/x")],
+            "too many symbolic links at `/l`",
+        ),
         (vec![raw("l", b'2')], "symbolic link without a usable target"),
-        (vec![raw(".", b'2').link("x")], "it is in the place of the root directory"),
+        (
+            vec![raw(".", b'2').link("x")],
+            "it is in the place of the root directory",
+        ),
         (vec![f(".wh.")], "is not a path inside a file tree"),
         (vec![f("d/.wh...")], "is not a path inside a file tree"),
-        (vec![raw("s", b'S')], "it is a sparse file, which image layers do not have"),
+        (
+            vec![raw("s", b'S')],
+            "it is a sparse file, which image layers do not have",
+        ),
         (vec![raw("s", b'Z')], "its type `Z` is unknown"),
         (pax("22 GNU.sparse.major=1\n"), "it is a sparse file"),
         (pax("5 a=b\n"), "a PAX record is malformed"),
@@ -63,19 +96,32 @@ fn bad_members_are_named() {
             archive.truncate(archive.len() - 1024);
         }
         let error = read(&archive).unwrap_err().to_string();
-        assert!(error.starts_with("layer sha256:test has a bad archive: "), "{error}");
+        assert!(
+            error.starts_with("layer sha256:test has a bad archive: "),
+            "{error}"
+        );
         assert!(error.contains(problem), "{error}\n  does not contain\n{problem}");
         // Unpacking finds the same.
         let dir = tempfile::tempdir().unwrap();
-        let options = UnpackOptions { read: ReadOptions::new("sha256:test"), ..UnpackOptions::default() };
-        assert_eq!(kiln_layer::unpack(&*archive, dir.path(), &options).unwrap_err().to_string(), error);
+        let options = UnpackOptions {
+            read: ReadOptions::new("sha256:test"),
+            ..UnpackOptions::default()
+        };
+        assert_eq!(
+            kiln_layer::unpack(&*archive, dir.path(), &options)
+                .unwrap_err()
+                .to_string(),
+            error
+        );
     }
 }
 
 #[test]
 fn long_path_components_are_refused() {
     let name = format!("{:03} path={}\n", 300 + 10, "n".repeat(300));
-    let error = read(&raw_tar(&[raw("p", b'x').data(name.as_bytes()), raw("a", b'0')])).unwrap_err().to_string();
+    let error = read(&raw_tar(&[raw("p", b'x').data(name.as_bytes()), raw("a", b'0')]))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("is not a path inside a file tree"), "{error}");
 }
 
@@ -92,7 +138,10 @@ fn damaged_headers_are_refused() {
     );
     for cut in [100, 600, 1023, 1400] {
         let error = read(&good[..cut]).unwrap_err().to_string();
-        assert!(error.contains("the archive ends in the middle of it"), "{cut}: {error}");
+        assert!(
+            error.contains("the archive ends in the middle of it"),
+            "{cut}: {error}"
+        );
     }
     let after_zeros = [&good[..1536], &[0; 512], &good].concat();
     let error = read(&after_zeros).unwrap_err().to_string();
@@ -110,24 +159,63 @@ fn limits_hold() {
     };
     let default = Limits::default;
     let cases: Vec<(Vec<u8>, Limits, &str)> = vec![
-        (raw_tar(&many), Limits { entries: 10, ..default() }, "10 entries"),
-        (raw_tar(&many), Limits { uncompressed: 5000, ..default() }, "5000 uncompressed bytes"),
-        (raw_tar(&many), Limits { index: 20, ..default() }, "20 bytes of names and attributes"),
-        (huge(0o77_777_777_777), Limits { uncompressed: 1 << 20, ..default() }, "1048576 uncompressed bytes"),
+        (
+            raw_tar(&many),
+            Limits {
+                entries: 10,
+                ..default()
+            },
+            "10 entries",
+        ),
+        (
+            raw_tar(&many),
+            Limits {
+                uncompressed: 5000,
+                ..default()
+            },
+            "5000 uncompressed bytes",
+        ),
+        (
+            raw_tar(&many),
+            Limits {
+                index: 20,
+                ..default()
+            },
+            "20 bytes of names and attributes",
+        ),
+        (
+            huge(0o77_777_777_777),
+            Limits {
+                uncompressed: 1 << 20,
+                ..default()
+            },
+            "1048576 uncompressed bytes",
+        ),
         (
             raw_tar(&[raw("p", b'x').data(&[b'x'; 3000])]),
-            Limits { header: 2000, ..default() },
+            Limits {
+                header: 2000,
+                ..default()
+            },
             "2000 bytes of extended headers for one entry",
         ),
         (
             raw_tar(&vec![raw("L", b'L').data(b"x\0"); 10]),
-            Limits { header: 2000, ..default() },
+            Limits {
+                header: 2000,
+                ..default()
+            },
             "2000 bytes of extended headers for one entry",
         ),
     ];
     for (archive, limits, expected) in cases {
-        let error = kiln_layer::read_layer(&*archive, &limited(limits)).unwrap_err().to_string();
-        assert_eq!(error, format!("layer sha256:test exceeds the limit of {expected}"));
+        let error = kiln_layer::read_layer(&*archive, &limited(limits))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            format!("layer sha256:test exceeds the limit of {expected}")
+        );
     }
 }
 
@@ -137,7 +225,10 @@ fn a_header_that_claims_much_takes_no_memory() {
     block[124..136].copy_from_slice(b"77777777777\0");
     crate::fixture::checksum(&mut block);
     let error = read(&block).unwrap_err().to_string();
-    assert_eq!(error, "layer sha256:test exceeds the limit of 1048576 bytes of extended headers for one entry");
+    assert_eq!(
+        error,
+        "layer sha256:test exceeds the limit of 1048576 bytes of extended headers for one entry"
+    );
 }
 
 #[test]
@@ -147,7 +238,12 @@ fn too_many_attributes_are_refused() {
         let record = format!("SCHILY.xattr.user.{at:04}=v\n");
         records.push_str(&format!("{} {record}", record.len() + 3));
     }
-    let error = read(&raw_tar(&[raw("p", b'x').data(records.as_bytes()), raw("a", b'0')])).unwrap_err().to_string();
+    let error = read(&raw_tar(&[
+        raw("p", b'x').data(records.as_bytes()),
+        raw("a", b'0'),
+    ]))
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("it has too many extended attributes"), "{error}");
 }
 
@@ -155,14 +251,25 @@ fn too_many_attributes_are_refused() {
 fn bombs_end_at_the_limit() {
     for compression in [Compression::Gzip, Compression::Zstd] {
         let mut bomb = Vec::new();
-        kiln_layer::recompress(std::io::repeat(0).take(64 << 20), &mut bomb, &options(compression)).unwrap();
-        let read = limited(Limits { uncompressed: 10 << 20, ..Limits::default() });
+        kiln_layer::recompress(
+            std::io::repeat(0).take(64 << 20),
+            &mut bomb,
+            &options(compression),
+        )
+        .unwrap();
+        let read = limited(Limits {
+            uncompressed: 10 << 20,
+            ..Limits::default()
+        });
         let reader = kiln_layer::decompress(&*bomb, None, &read).unwrap();
         let error = kiln_layer::read_layer(reader, &read).unwrap_err().to_string();
         assert!(error.starts_with("layer sha256:test "), "{error}");
         let mut reader = kiln_layer::decompress(&*bomb, None, &read).unwrap();
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err().to_string();
-        assert_eq!(error, "layer sha256:test exceeds the limit of 10485760 uncompressed bytes");
+        assert_eq!(
+            error,
+            "layer sha256:test exceeds the limit of 10485760 uncompressed bytes"
+        );
     }
 }
 
@@ -213,7 +320,10 @@ fn mutations_do_no_harm() {
         let dir = outer.path().join("layer");
         std::fs::create_dir(&dir).unwrap();
         let index = read(&bytes);
-        let options = UnpackOptions { devices: kiln_layer::Devices::Skip, ..UnpackOptions::default() };
+        let options = UnpackOptions {
+            devices: kiln_layer::Devices::Skip,
+            ..UnpackOptions::default()
+        };
         let unpacked = kiln_layer::unpack(&*bytes, &dir, &options);
         assert!(unpacked.is_err() || index.is_ok(), "seed {seed}: {index:?}");
         assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1, "seed {seed}");

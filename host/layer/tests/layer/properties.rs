@@ -36,15 +36,23 @@ fn node() -> impl Strategy<Value = Node> {
 fn metadata() -> impl Strategy<Value = Metadata> {
     let xattr = ("user\\.[a-z]{1,10}", vec(any::<u8>(), 0..20));
     let time = prop_oneof![-5000..5_000_000_000i64, any::<i64>()];
-    (0..0o10000u32, any::<u32>(), any::<u32>(), time, proptest::collection::btree_map(xattr.0, xattr.1, 0..3)).prop_map(
-        |(mode, uid, gid, seconds, xattrs)| Metadata {
+    (
+        0..0o10000u32,
+        any::<u32>(),
+        any::<u32>(),
+        time,
+        proptest::collection::btree_map(xattr.0, xattr.1, 0..3),
+    )
+        .prop_map(|(mode, uid, gid, seconds, xattrs)| Metadata {
             mode,
             uid,
             gid,
             mtime: Timestamp { seconds, nanos: 0 },
-            xattrs: xattrs.into_iter().map(|(key, value)| (key.as_bytes().into(), value.into())).collect(),
-        },
-    )
+            xattrs: xattrs
+                .into_iter()
+                .map(|(key, value)| (key.as_bytes().into(), value.into()))
+                .collect(),
+        })
 }
 
 /// Change sets that a walk could have found: nothing below anything but directories.
@@ -61,17 +69,28 @@ fn changes() -> impl Strategy<Value = ChangeSet> {
                     && (!other.path.starts_with(&path) || directory(&node))
             };
             if kept.iter().all(fits) {
-                let meta = if node == Node::Whiteout { Metadata::default() } else { meta };
+                let meta = if node == Node::Whiteout {
+                    Metadata::default()
+                } else {
+                    meta
+                };
                 kept.push(Entry { path, meta, node });
             }
         }
         for (at, name) in links {
-            let file = kept.get(at).filter(|entry| matches!(entry.node, Node::File { .. })).cloned();
+            let file = kept
+                .get(at)
+                .filter(|entry| matches!(entry.node, Node::File { .. }))
+                .cloned();
             let path = path(&format!("{}-link", &name.chars().take(20).collect::<String>()));
             if let Some(file) = file
                 && kept.iter().all(|entry| entry.path != path)
             {
-                kept.push(Entry { path, meta: file.meta, node: Node::Hardlink { target: file.path } });
+                kept.push(Entry {
+                    path,
+                    meta: file.meta,
+                    node: Node::Hardlink { target: file.path },
+                });
             }
         }
         ChangeSet::new(kept)
@@ -82,15 +101,27 @@ fn changes() -> impl Strategy<Value = ChangeSet> {
 fn canonical(changes: ChangeSet) -> ChangeSet {
     let mut entries = changes.into_entries();
     for at in 0..entries.len() {
-        let Node::Hardlink { target } = entries[at].node.clone() else { continue };
-        let Some(file) = entries.iter().position(|entry| entry.path == target) else { continue };
+        let Node::Hardlink { target } = entries[at].node.clone() else {
+            continue;
+        };
+        let Some(file) = entries.iter().position(|entry| entry.path == target) else {
+            continue;
+        };
         if file > at {
             entries[at].node = entries[file].node.clone();
             let first = entries[at].path.clone();
-            entries[file].node = Node::Hardlink { target: first.clone() };
+            entries[file].node = Node::Hardlink {
+                target: first.clone(),
+            };
             for entry in &mut entries[at..] {
-                if entry.node == (Node::Hardlink { target: target.clone() }) {
-                    entry.node = Node::Hardlink { target: first.clone() };
+                if entry.node
+                    == (Node::Hardlink {
+                        target: target.clone(),
+                    })
+                {
+                    entry.node = Node::Hardlink {
+                        target: first.clone(),
+                    };
                 }
             }
         }

@@ -46,7 +46,10 @@ fn gnu_tar_lists_every_entry() {
             expected.push(format!("{name}/.wh..wh..opq"));
         }
     }
-    assert_eq!(String::from_utf8(listed).unwrap().lines().collect::<Vec<_>>(), expected);
+    assert_eq!(
+        String::from_utf8(listed).unwrap().lines().collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]
@@ -79,12 +82,24 @@ with tarfile.open(sys.argv[1]) as archive:
               m.devmajor, m.devminor, repr(m.pax_headers.get('SCHILY.xattr.user.a')), sep='|')
 ";
     let listed = String::from_utf8(run("python3", &["-c", script, text(&archive)])).unwrap();
-    let line = |start: &str| listed.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
+    let line = |start: &str| {
+        listed
+            .lines()
+            .find(|line| line.starts_with(start))
+            .unwrap_or_default()
+            .to_owned()
+    };
     for (start, expected) in [
         ("dir|", "dir|5|0o755|0|0|0|1600000000||0|0|None"),
-        ("dir/owned|", "dir/owned|0|0o4711|3000000|5|5|1600000000||0|0|None"),
+        (
+            "dir/owned|",
+            "dir/owned|0|0o4711|3000000|5|5|1600000000||0|0|None",
+        ),
         ("dir/old|", "dir/old|0|0o644|0|0|21|-100||0|0|None"),
-        ("dir/marked|", "dir/marked|0|0o644|0|0|6|1600000000||0|0|'1\\x00=\\n'"),
+        (
+            "dir/marked|",
+            "dir/marked|0|0o644|0|0|6|1600000000||0|0|'1\\x00=\\n'",
+        ),
         ("dir/block|", "dir/block|1|0o644|0|0|0|1600000000|a-link|0|0|None"),
         ("a-link|", "a-link|0|0o644|0|0|512|1600000000||0|0|None"),
         ("disk|", "disk|4|0o660|0|0|0|1600000000||8|300|None"),
@@ -109,25 +124,51 @@ fn archives_of_other_tools_are_read() {
     std::fs::create_dir(&tree).unwrap();
     let first = dir.path().join("first.tar");
     let excluded = ["--exclude=null", "--exclude=disk", "--no-same-owner", "-p"];
-    run("tar", &[&["-xf", text(&first), "-C", text(&tree)], &excluded[..]].concat());
+    run(
+        "tar",
+        &[&["-xf", text(&first), "-C", text(&tree)], &excluded[..]].concat(),
+    );
     for format in ["gnu", "pax", "ustar", "oldgnu", "v7"] {
         let archive = dir.path().join(format);
-        let mut args = vec!["-cf", text(&archive), "-C", text(&tree), "--sort=name", "--format", format];
+        let mut args = vec![
+            "-cf",
+            text(&archive),
+            "-C",
+            text(&tree),
+            "--sort=name",
+            "--format",
+            format,
+        ];
         if matches!(format, "ustar" | "v7") {
-            args.extend(["--exclude=d*d", "--exclude=long-link", "--exclude=fifo", "--exclude=old"]);
+            args.extend([
+                "--exclude=d*d",
+                "--exclude=long-link",
+                "--exclude=fifo",
+                "--exclude=old",
+            ]);
         }
         args.push(".");
         run("tar", &args);
         let bytes = std::fs::read(&archive).unwrap();
         let found = inline(read(&bytes).unwrap().changes, &bytes);
-        for name in ["dir/block", "a-link", "dir/link", "dir/empty", "sticky", "opaque/new"] {
+        for name in [
+            "dir/block",
+            "a-link",
+            "dir/link",
+            "dir/empty",
+            "sticky",
+            "opaque/new",
+        ] {
             let path = crate::fixture::path(name);
             let entry = found.get(&path).unwrap_or_else(|| panic!("{format}: no {name}"));
             assert_eq!(entry.meta.mtime.seconds, 1_600_000_000, "{format} {name}");
         }
         if !matches!(format, "ustar" | "v7") {
             let long = crate::fixture::path(&format!("dir/{}/{}", "d".repeat(200), "f".repeat(255)));
-            assert!(matches!(found.get(&long).unwrap().node, Node::File { size: 4, .. }), "{format}");
+            assert!(
+                matches!(found.get(&long).unwrap().node, Node::File { size: 4, .. }),
+                "{format}"
+            );
         }
     }
 }
@@ -139,9 +180,27 @@ fn gnu_sparse_files_are_refused() {
     file.set_len(10 << 20).unwrap();
     for format in ["gnu", "pax"] {
         let archive = dir.path().join("sparse.tar");
-        run("tar", &["-S", "--format", format, "-cf", text(&archive), "-C", text(dir.path()), "holes"]);
-        let error = kiln_layer::read_layer(std::fs::File::open(&archive).unwrap(), &ReadOptions::new("sha256:x"));
+        run(
+            "tar",
+            &[
+                "-S",
+                "--format",
+                format,
+                "-cf",
+                text(&archive),
+                "-C",
+                text(dir.path()),
+                "holes",
+            ],
+        );
+        let error = kiln_layer::read_layer(
+            std::fs::File::open(&archive).unwrap(),
+            &ReadOptions::new("sha256:x"),
+        );
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("it is a sparse file, which image layers do not have"), "{format}: {error}");
+        assert!(
+            error.contains("it is a sparse file, which image layers do not have"),
+            "{format}: {error}"
+        );
     }
 }

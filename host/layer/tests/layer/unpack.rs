@@ -73,7 +73,11 @@ pub(crate) fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
                 let (links, marks) = (stat.nlink(), xattr(&full, "user.a"));
                 format!("{:?} links={links} {marks:?}", std::fs::read(&full).unwrap())
             } else {
-                format!("{} {:x}", if kind.is_char_device() { "char" } else { "other" }, stat.rdev())
+                format!(
+                    "{} {:x}",
+                    if kind.is_char_device() { "char" } else { "other" },
+                    stat.rdev()
+                )
             };
             let whiteout = kind.is_char_device() && stat.rdev() == 0;
             let time = if whiteout { 0 } else { stat.mtime() };
@@ -90,7 +94,10 @@ pub(crate) fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
 fn everything_arrives() {
     let (dest, unpacked) = unpack(&tar(&everything()), &as_we_are());
     let unpacked = unpacked.unwrap();
-    assert_eq!(unpacked.implied_parents, [path(&format!("dir/{}", "d".repeat(200))), ]);
+    assert_eq!(
+        unpacked.implied_parents,
+        [path(&format!("dir/{}", "d".repeat(200))),]
+    );
     let at = |name: &str| dest.path().join(name);
     let stat = |name: &str| std::fs::symlink_metadata(at(name)).unwrap();
     for entry in everything().entries() {
@@ -109,13 +116,24 @@ fn everything_arrives() {
                 continue;
             }
             Node::Symlink { target } => {
-                assert_eq!(std::fs::read_link(&full).unwrap().as_os_str().as_encoded_bytes(), &**target);
+                assert_eq!(
+                    std::fs::read_link(&full).unwrap().as_os_str().as_encoded_bytes(),
+                    &**target
+                );
             }
             _ => {}
         }
         assert_eq!(stat.mtime(), entry.meta.mtime.seconds, "{name}");
         if !stat.is_symlink() {
-            assert_eq!(stat.mode() & 0o7777, if name.contains("link") { 0o644 } else { entry.meta.mode }, "{name}");
+            assert_eq!(
+                stat.mode() & 0o7777,
+                if name.contains("link") {
+                    0o644
+                } else {
+                    entry.meta.mode
+                },
+                "{name}"
+            );
         }
     }
     assert_eq!(std::fs::read(at("z-link")).unwrap(), [7; 512]);
@@ -181,7 +199,10 @@ fn nothing_leaves_the_directory() {
     assert_eq!((read("absolute"), read("victim")), (b"1".to_vec(), b"4".to_vec()));
     assert_eq!(read(&format!(".{escape}/victim")), b"3");
     // A hard link to a symbolic link is another symbolic link, not a way to its target.
-    assert_eq!(std::fs::read_link(dest.join("link")).unwrap(), outer.path().join("victim"));
+    assert_eq!(
+        std::fs::read_link(dest.join("link")).unwrap(),
+        outer.path().join("victim")
+    );
 }
 
 #[test]
@@ -199,17 +220,33 @@ fn later_members_replace_earlier_ones() {
         raw("implied", b'2').link("d"),
     ];
     let (dest, unpacked) = unpack(&raw_tar(&members), &as_we_are());
-    let names: Vec<_> = unpacked.unwrap().changes.entries().iter().map(|e| e.path.to_string()).collect();
+    let names: Vec<_> = unpacked
+        .unwrap()
+        .changes
+        .entries()
+        .iter()
+        .map(|e| e.path.to_string())
+        .collect();
     assert_eq!(names, ["/d", "/g", "/g/x", "/h", "/implied"]);
-    let found: Vec<_> = listing(dest.path()).into_keys().map(|p| p.display().to_string()).collect();
+    let found: Vec<_> = listing(dest.path())
+        .into_keys()
+        .map(|p| p.display().to_string())
+        .collect();
     assert_eq!(found, ["d", "g", "g/x", "h", "implied"]);
     assert_eq!(std::fs::read(dest.path().join("implied")).unwrap(), b"file now");
 }
 
 #[test]
 fn devices_need_permission() {
-    let changes = ChangeSet::new(vec![entry("null", 0o666, Node::CharDevice { major: 1, minor: 3 })]);
-    let with = |devices| UnpackOptions { devices, ..as_we_are() };
+    let changes = ChangeSet::new(vec![entry(
+        "null",
+        0o666,
+        Node::CharDevice { major: 1, minor: 3 },
+    )]);
+    let with = |devices| UnpackOptions {
+        devices,
+        ..as_we_are()
+    };
     let (_, refused) = unpack(&tar(&changes), &with(Devices::Refuse));
     assert_eq!(
         refused.unwrap_err().to_string(),
@@ -223,9 +260,16 @@ fn devices_need_permission() {
 #[test]
 fn overlay_attributes_never_arrive() {
     let mut records = String::new();
-    for name in ["user.overlay.opaque", "user.overlay.redirect", "trusted.overlay.opaque", "user.kept"] {
+    for name in [
+        "user.overlay.opaque",
+        "user.overlay.redirect",
+        "trusted.overlay.opaque",
+        "user.kept",
+    ] {
         let rest = format!(" SCHILY.xattr.{name}=y\n");
-        let length = (rest.len()..).find(|n| n - rest.len() == n.to_string().len()).unwrap();
+        let length = (rest.len()..)
+            .find(|n| n - rest.len() == n.to_string().len())
+            .unwrap();
         records.push_str(&format!("{length}{rest}"));
     }
     let archive = raw_tar(&[raw("p", b'x').data(records.as_bytes()), raw("d/", b'5')]);
@@ -240,7 +284,12 @@ fn overlay_attributes_never_arrive() {
 fn lower_layers_supply_parents_and_links() {
     let mut special = dir("etc");
     special.meta.mode = 0o711;
-    let base = ChangeSet::new(vec![special, file("etc/conf", b"conf"), dir("hidden"), file("hidden/f", b"1")]);
+    let base = ChangeSet::new(vec![
+        special,
+        file("etc/conf", b"conf"),
+        dir("hidden"),
+        file("hidden/f", b"1"),
+    ]);
     let middle = ChangeSet::new(vec![whiteout("hidden"), symlink("other", "etc")]);
     let base_dir = tempfile::tempdir().unwrap();
     let middle_dir = tempfile::tempdir().unwrap();
@@ -248,12 +297,22 @@ fn lower_layers_supply_parents_and_links() {
         kiln_layer::materialise(changes, &DiskSource::new(), at.path(), &as_we_are()).unwrap();
     }
     let lowers = vec![middle_dir.path().to_owned(), base_dir.path().to_owned()];
-    let options = UnpackOptions { lowers, ..as_we_are() };
-    let top = ChangeSet::new(vec![file("etc/new", b"new"), hardlink("etc/copy", "etc/conf"), file("fresh/x", b"")]);
+    let options = UnpackOptions {
+        lowers,
+        ..as_we_are()
+    };
+    let top = ChangeSet::new(vec![
+        file("etc/new", b"new"),
+        hardlink("etc/copy", "etc/conf"),
+        file("fresh/x", b""),
+    ]);
     let check = |dest: &Path, changes: &ChangeSet| {
         let mode = |name: &str| std::fs::metadata(dest.join(name)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode("etc"), mode("fresh")), (0o711, 0o755));
-        assert_eq!(std::fs::metadata(dest.join("etc")).unwrap().mtime(), 1_600_000_000);
+        assert_eq!(
+            std::fs::metadata(dest.join("etc")).unwrap().mtime(),
+            1_600_000_000
+        );
         assert_eq!(std::fs::read(dest.join("etc/copy")).unwrap(), b"conf");
         let copy = changes.get(&path("etc/copy")).unwrap();
         assert!(matches!(copy.node, Node::File { size: 4, .. }), "{copy:?}");
@@ -263,13 +322,19 @@ fn lower_layers_supply_parents_and_links() {
     assert_eq!(unpacked.implied_parents, [path("etc"), path("fresh")]);
     check(dest.path(), &unpacked.changes);
     let dest = tempfile::tempdir().unwrap();
-    check(dest.path(), &kiln_layer::materialise(&top, &DiskSource::new(), dest.path(), &options).unwrap());
+    check(
+        dest.path(),
+        &kiln_layer::materialise(&top, &DiskSource::new(), dest.path(), &options).unwrap(),
+    );
 
     for gone in ["hidden/f", "nowhere", "other", "other/conf", "etc"] {
         let top = ChangeSet::new(vec![hardlink("l", gone)]);
         let (_, refused) = unpack(&tar(&top), &options);
         let error = refused.unwrap_err().to_string();
-        assert!(error.contains("neither this layer nor a lower one has"), "{gone}: {error}");
+        assert!(
+            error.contains("neither this layer nor a lower one has"),
+            "{gone}: {error}"
+        );
     }
 }
 
@@ -281,7 +346,11 @@ fn a_file_that_changed_while_it_was_copied_is_named() {
         let changes = crate::fixture::on_disk(from.path(), &["f"]);
         std::fs::write(from.path().join("f"), vec![1; after]).unwrap();
         let dest = tempfile::tempdir().unwrap();
-        let error = kiln_layer::materialise(&changes, &DiskSource::new(), dest.path(), &as_we_are()).unwrap_err();
-        assert_eq!(error.to_string(), format!("`/f` changed while it was read (expected {before} bytes)"));
+        let error =
+            kiln_layer::materialise(&changes, &DiskSource::new(), dest.path(), &as_we_are()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("`/f` changed while it was read (expected {before} bytes)")
+        );
     }
 }

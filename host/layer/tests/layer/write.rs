@@ -33,14 +33,21 @@ const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression
 /// Several blocks of every codec, with an end that fills none.
 fn large() -> ChangeSet {
     let file = |name: &str, seed, length| file(name, &noise(seed, length));
-    ChangeSet::new(vec![file("a", 1, 3_000_000), file("b", 2, 100), file("c", 3, 5_000_001)])
+    ChangeSet::new(vec![
+        file("a", 1, 3_000_000),
+        file("b", 2, 100),
+        file("c", 3, 5_000_001),
+    ])
 }
 
 #[test]
 fn the_blob_does_not_depend_on_the_number_of_threads() {
     for compression in ALL {
         let blobs = [1, 2, 3, 7].map(|threads| {
-            let options = WriteOptions { pool: Pool::new(threads), ..options(compression) };
+            let options = WriteOptions {
+                pool: Pool::new(threads),
+                ..options(compression)
+            };
             write(&large(), &options)
         });
         for (blob, sums) in &blobs {
@@ -54,10 +61,23 @@ fn the_blob_does_not_depend_on_the_number_of_threads() {
 #[test]
 fn every_level_is_read_back() {
     let plain = tar(&large());
-    for (compression, levels) in [(Compression::Gzip, -1..=9), (Compression::Zstd, -1..=22), (Compression::None, 5..=5)] {
+    for (compression, levels) in [
+        (Compression::Gzip, -1..=9),
+        (Compression::Zstd, -1..=22),
+        (Compression::None, 5..=5),
+    ] {
         for level in levels {
-            let (blob, sums) = write(&large(), &WriteOptions { level: Some(level), ..options(compression) });
-            assert_eq!((sums.diff_id, sums.uncompressed_size), (Digest::of(&plain), plain.len() as u64));
+            let (blob, sums) = write(
+                &large(),
+                &WriteOptions {
+                    level: Some(level),
+                    ..options(compression)
+                },
+            );
+            assert_eq!(
+                (sums.diff_id, sums.uncompressed_size),
+                (Digest::of(&plain), plain.len() as u64)
+            );
             for declared in [None, Some(compression)] {
                 let mut bytes = Vec::new();
                 let mut reader = kiln_layer::decompress(&*blob, declared, &ReadOptions::default()).unwrap();
@@ -70,8 +90,15 @@ fn every_level_is_read_back() {
 
 #[test]
 fn levels_that_do_not_exist_are_refused() {
-    for (compression, level) in [(Compression::Gzip, 10), (Compression::Gzip, -2), (Compression::Zstd, 23)] {
-        let options = WriteOptions { level: Some(level), ..options(compression) };
+    for (compression, level) in [
+        (Compression::Gzip, 10),
+        (Compression::Gzip, -2),
+        (Compression::Zstd, 23),
+    ] {
+        let options = WriteOptions {
+            level: Some(level),
+            ..options(compression)
+        };
         let error = kiln_layer::write_layer(&large(), &DiskSource::new(), io::sink(), &options).unwrap_err();
         assert!(matches!(error, LayerError::Level { .. }), "{error}");
     }
@@ -83,7 +110,10 @@ fn recompressing_gives_the_same_blob() {
         let (blob, sums) = write(&large(), &options(compression));
         let mut again = Vec::new();
         let plain = tar(&large());
-        assert_eq!(kiln_layer::recompress(&*plain, &mut again, &options(compression)).unwrap(), sums);
+        assert_eq!(
+            kiln_layer::recompress(&*plain, &mut again, &options(compression)).unwrap(),
+            sums
+        );
         assert!(again == blob, "{compression}");
     }
 }
@@ -107,7 +137,10 @@ fn many_layers_share_one_pool() {
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
-                let options = WriteOptions { pool: pool.clone(), ..options(Compression::Gzip) };
+                let options = WriteOptions {
+                    pool: pool.clone(),
+                    ..options(Compression::Gzip)
+                };
                 assert_eq!(write(&large(), &options).1, expected);
             });
         }
@@ -121,14 +154,25 @@ fn times_are_clamped_and_lose_their_fraction() {
         entry.meta.mtime.nanos = 999_999_999;
     }
     let changes = ChangeSet::new(changes);
-    let (blob, _) = write(&changes, &WriteOptions { clamp: Some(1_000), ..options(Compression::None) });
+    let (blob, _) = write(
+        &changes,
+        &WriteOptions {
+            clamp: Some(1_000),
+            ..options(Compression::None)
+        },
+    );
     for entry in read(&blob).unwrap().changes.entries() {
         let expected = match entry.node {
             Node::Whiteout => 0,
             _ if entry.path.to_string() == "/dir/old" => -100,
             _ => 1_000,
         };
-        assert_eq!((entry.meta.mtime.seconds, entry.meta.mtime.nanos), (expected, 0), "{}", entry.path);
+        assert_eq!(
+            (entry.meta.mtime.seconds, entry.meta.mtime.nanos),
+            (expected, 0),
+            "{}",
+            entry.path
+        );
     }
 }
 
@@ -136,16 +180,30 @@ fn times_are_clamped_and_lose_their_fraction() {
 fn the_first_name_of_a_file_carries_its_content() {
     let changes = ChangeSet::new(vec![file("m", b"x"), hardlink("a", "m"), hardlink("z", "a")]);
     let found = read(&tar(&changes)).unwrap().changes;
-    let kinds: Vec<_> = found.entries().iter().map(|e| (e.path.to_string(), e.node.clone())).collect();
-    let link = Node::Hardlink { target: crate::fixture::path("a") };
+    let kinds: Vec<_> = found
+        .entries()
+        .iter()
+        .map(|e| (e.path.to_string(), e.node.clone()))
+        .collect();
+    let link = Node::Hardlink {
+        target: crate::fixture::path("a"),
+    };
     assert!(matches!(kinds[0].1, Node::File { size: 1, .. }), "{kinds:?}");
-    assert_eq!(kinds[1..], [("/m".to_owned(), link.clone()), ("/z".to_owned(), link)]);
+    assert_eq!(
+        kinds[1..],
+        [("/m".to_owned(), link.clone()), ("/z".to_owned(), link)]
+    );
 }
 
 #[test]
 fn a_file_named_like_a_whiteout_is_refused() {
     let changes = ChangeSet::new(vec![file("dir/.wh.x", b"")]);
-    let error = kiln_layer::write_layer(&changes, &DiskSource::new(), io::sink(), &options(Compression::None));
+    let error = kiln_layer::write_layer(
+        &changes,
+        &DiskSource::new(),
+        io::sink(),
+        &options(Compression::None),
+    );
     assert_eq!(
         error.unwrap_err().to_string(),
         "cannot archive `/dir/.wh.x`: a name that begins with `.wh.` means a deleted file in a layer"
@@ -159,7 +217,12 @@ fn a_file_that_changed_is_named() {
         std::fs::write(dir.path().join("f"), vec![1; before]).unwrap();
         let changes = on_disk(dir.path(), &["f"]);
         std::fs::write(dir.path().join("f"), vec![1; after]).unwrap();
-        let error = kiln_layer::write_layer(&changes, &DiskSource::new(), io::sink(), &options(Compression::Gzip));
+        let error = kiln_layer::write_layer(
+            &changes,
+            &DiskSource::new(),
+            io::sink(),
+            &options(Compression::Gzip),
+        );
         let expected = format!("`/f` changed while it was read (expected {before} bytes)");
         assert_eq!(error.unwrap_err().to_string(), expected);
     }
@@ -175,7 +238,12 @@ fn symbolic_links_are_not_followed() {
     std::fs::write(dir.path().join("g"), b"public").unwrap();
     let changes = on_disk(dir.path(), &["d/f", "g"]);
     let failing = |name: &str| {
-        let error = kiln_layer::write_layer(&changes, &DiskSource::new(), io::sink(), &options(Compression::None));
+        let error = kiln_layer::write_layer(
+            &changes,
+            &DiskSource::new(),
+            io::sink(),
+            &options(Compression::None),
+        );
         assert_eq!(error.unwrap_err().to_string(), format!("cannot read `{name}`"));
     };
     std::fs::remove_file(dir.path().join("g")).unwrap();
@@ -209,14 +277,31 @@ fn a_full_disk_ends_the_writer() {
     let pool = Pool::new(2);
     for compression in ALL {
         for room in [0, 5, 100_000, 1_500_000] {
-            let options = WriteOptions { pool: pool.clone(), ..options(compression) };
-            let error = kiln_layer::write_layer(&large(), &DiskSource::new(), Full(room), &options).unwrap_err();
-            let LayerError::Write(source) = error else { panic!("{error}") };
+            let options = WriteOptions {
+                pool: pool.clone(),
+                ..options(compression)
+            };
+            let error =
+                kiln_layer::write_layer(&large(), &DiskSource::new(), Full(room), &options).unwrap_err();
+            let LayerError::Write(source) = error else {
+                panic!("{error}")
+            };
             assert_eq!(source.kind(), io::ErrorKind::StorageFull);
         }
     }
     // The memory that the failed layers used is free again.
-    assert!(write(&large(), &WriteOptions { pool, ..options(Compression::Gzip) }).1.size > 0);
+    assert!(
+        write(
+            &large(),
+            &WriteOptions {
+                pool,
+                ..options(Compression::Gzip)
+            }
+        )
+        .1
+        .size
+            > 0
+    );
 }
 
 struct Failing;
@@ -229,7 +314,8 @@ impl ContentSource for Failing {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let error = kiln_layer::write_layer(&large(), &Failing, io::sink(), &options(Compression::Gzip)).unwrap_err();
+    let error =
+        kiln_layer::write_layer(&large(), &Failing, io::sink(), &options(Compression::Gzip)).unwrap_err();
     assert_eq!(error.to_string(), "cannot read `/a`");
 }
 
@@ -249,7 +335,12 @@ fn a_tree_has_no_marks() {
     let mut bytes = Vec::new();
     kiln_layer::write_tar(everything().entries(), &DiskSource::new(), &mut bytes, Some(7)).unwrap();
     let found = read(&bytes).unwrap().changes;
-    assert!(found.entries().iter().all(|e| !matches!(e.node, Node::Whiteout | Node::Directory { opaque: true })));
+    assert!(
+        found
+            .entries()
+            .iter()
+            .all(|e| !matches!(e.node, Node::Whiteout | Node::Directory { opaque: true }))
+    );
     assert!(found.entries().iter().all(|e| e.meta.mtime.seconds <= 7));
     assert_eq!(found.entries().len(), everything().entries().len() - 2);
 }
@@ -278,7 +369,9 @@ fn contents_of_other_layers_are_read_once() {
     assert_eq!(opened, 1);
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     for entry in changes.entries() {
-        let Node::File { size, content } = &entry.node else { continue };
+        let Node::File { size, content } = &entry.node else {
+            continue;
+        };
         let mut bytes = Vec::new();
         source.open(entry).unwrap().read_to_end(&mut bytes).unwrap();
         match content {
