@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kiln_image::Digest;
 
 use crate::TreePath;
+use crate::path::compare;
 
 /// A point in time as seconds and nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -105,6 +106,11 @@ impl Node {
     pub fn is_directory(&self) -> bool {
         matches!(self, Self::Directory { .. })
     }
+
+    /// Returns true for what is there and is no directory.
+    pub(crate) fn is_solid(&self) -> bool {
+        !matches!(self, Self::Directory { .. } | Self::Whiteout)
+    }
 }
 
 /// One path and what is there.
@@ -134,18 +140,32 @@ impl Entry {
 pub struct ChangeSet(Vec<Entry>);
 
 impl ChangeSet {
-    /// Sorts `entries`; of entries with the same path the last wins, as it does in a tar archive.
+    /// Sorts `entries`; of entries with the same path the last wins, as it does in a tar archive. What lies in a
+    /// non-directory of the same set is dropped.
     pub fn new(mut entries: Vec<Entry>) -> Self {
-        entries.sort_by(|a, b| a.path.cmp(&b.path)); // stable: the last of equal paths stays last
-        entries.reverse();
-        entries.dedup_by(|later, earlier| later.path == earlier.path);
-        entries.reverse();
+        if !entries.is_sorted_by(|a, b| a.path < b.path) {
+            entries.sort_by(|a, b| a.path.cmp(&b.path)); // stable: the last of equal paths stays last
+            entries.reverse();
+            entries.dedup_by(|later, earlier| later.path == earlier.path);
+            entries.reverse();
+        }
+        let mut solid: Option<TreePath> = None;
+        entries.retain(|entry| {
+            if solid.as_ref().is_some_and(|solid| entry.path.starts_with(solid)) {
+                return false;
+            }
+            solid = entry.node.is_solid().then(|| entry.path.clone());
+            true
+        });
         Self(entries)
     }
 
     /// Takes entries that are in order and have different paths.
     pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
-        debug_assert!(entries.is_sorted_by(|a, b| a.path < b.path), "entries out of order");
+        debug_assert!(
+            entries.is_sorted_by(|a, b| a.path < b.path),
+            "entries out of order"
+        );
         Self(entries)
     }
 
@@ -156,8 +176,22 @@ impl ChangeSet {
 
     /// Returns the entry of `path`.
     pub fn get(&self, path: &TreePath) -> Option<&Entry> {
-        let at = self.0.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        self.get_bytes(path.as_bytes())
+    }
+
+    /// Returns the entry of a path.
+    pub(crate) fn get_bytes(&self, path: &[u8]) -> Option<&Entry> {
+        let at = self
+            .0
+            .binary_search_by(|entry| compare(entry.path.as_bytes(), path))
+            .ok()?;
         Some(&self.0[at])
+    }
+
+    /// Returns true when there are entries below `path`.
+    pub(crate) fn has_below(&self, path: &TreePath) -> bool {
+        let next = self.0.partition_point(|entry| entry.path <= *path);
+        self.0.get(next).is_some_and(|entry| entry.path.starts_with(path))
     }
 
     /// Returns all entries below `path`, without `path` itself.
@@ -183,8 +217,15 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, mode: u32) -> Entry {
-        let meta = Metadata { mode, ..Metadata::default() };
-        Entry { path: TreePath::parse(path).unwrap(), meta, node: Node::Directory { opaque: false } }
+        let meta = Metadata {
+            mode,
+            ..Metadata::default()
+        };
+        Entry {
+            path: TreePath::parse(path).unwrap(),
+            meta,
+            node: Node::Directory { opaque: false },
+        }
     }
 
     #[test]
@@ -197,7 +238,11 @@ mod tests {
     #[test]
     fn below_is_what_a_directory_holds() {
         let set = ChangeSet::new(["a", "a-b", "a/c", "a/c/d", "b"].map(|p| entry(p, 0)).into());
-        let paths: Vec<_> = set.below(&TreePath::parse("a").unwrap()).iter().map(|e| e.path.to_string()).collect();
+        let paths: Vec<_> = set
+            .below(&TreePath::parse("a").unwrap())
+            .iter()
+            .map(|e| e.path.to_string())
+            .collect();
         assert_eq!(paths, ["/a/c", "/a/c/d"]);
         assert_eq!(set.below(&TreePath::root()).len(), 5);
     }

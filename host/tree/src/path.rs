@@ -119,8 +119,20 @@ impl TreePath {
 
     /// Returns true when `self` is `above` or lies below it.
     pub fn starts_with(&self, above: &Self) -> bool {
-        above.is_root()
-            || self.0.strip_prefix(&*above.0).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
+        starts_with(&self.0, &above.0)
+    }
+
+    /// Returns the paths above this one, innermost first, the root last.
+    pub(crate) fn above(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self
+            .0
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, b)| **b == b'/')
+            .map(|(end, _)| end);
+        let root = (!self.is_root()).then_some(0);
+        ends.chain(root).map(|end| &self.0[..end])
     }
 
     /// Returns the first `length` bytes, which end before a separator.
@@ -154,12 +166,34 @@ impl TreePath {
 
 impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> Ordering {
-        // A separator sorts before every byte, so that `a/b` comes before `a-b`.
-        let key = |b: &u8| if *b == b'/' { 0u16 } else { u16::from(*b) + 1 };
-        let (a, b) = (&self.0, &other.0);
-        let same = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
-        a.get(same).map(key).cmp(&b.get(same).map(key))
+        compare(&self.0, &other.0)
     }
+}
+
+/// Returns true when `path` is `above` or lies below it.
+pub(crate) fn starts_with(path: &[u8], above: &[u8]) -> bool {
+    above.is_empty()
+        || path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
+}
+
+/// Compares paths in walk order.
+pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    // Paths in one tree have much in common: skip it by the word.
+    let words = a
+        .chunks_exact(8)
+        .zip(b.chunks_exact(8))
+        .take_while(|(a, b)| a == b)
+        .count()
+        * 8;
+    let (a, b) = (&a[words..], &b[words..]);
+    let Some(at) = a.iter().zip(b).position(|(a, b)| a != b) else {
+        return a.len().cmp(&b.len());
+    };
+    // A separator sorts before every byte, so that `a/b` comes before `a-b`. NUL does not occur.
+    let key = |b: u8| if b == b'/' { 0 } else { b };
+    key(a[at]).cmp(&key(b[at]))
 }
 
 impl PartialOrd for TreePath {

@@ -14,24 +14,26 @@ impl ChangeSet {
         let mut entries: Vec<Entry> = upper.entries().to_vec();
         let mut hidden = Hidden { upper, above: None };
         let mut moved: HashMap<&TreePath, TreePath> = HashMap::new();
-        let mut solid: Option<&TreePath> = None;
         for lower in self.entries() {
-            if solid.is_some_and(|solid| lower.path.starts_with(solid)) {
-                continue; // what a layer has in its own non-directory does not count
-            }
-            if !matches!(lower.node, Node::Directory { .. } | Node::Whiteout) {
-                solid = Some(&lower.path);
-            }
             if hidden.hides(&lower.path) {
                 continue;
             }
-            if let Some(at) = upper.entries().binary_search_by(|entry| entry.path.cmp(&lower.path)).ok() {
+            if let Ok(at) = upper
+                .entries()
+                .binary_search_by(|entry| entry.path.cmp(&lower.path))
+            {
                 cover(&mut entries[at], lower);
-            } else if !lower.node.is_directory() && !upper.below(&lower.path).is_empty() {
+            } else if !lower.node.is_directory() && upper.has_below(&lower.path) {
                 let node = Node::Directory { opaque: true };
-                entries.push(Entry { node, ..implied_directory(lower.path.clone()) });
+                entries.push(Entry {
+                    node,
+                    ..implied_directory(lower.path.clone())
+                });
             } else {
-                entries.push(Entry { node: self.relink(lower, &mut hidden, &mut moved), ..lower.clone() });
+                entries.push(Entry {
+                    node: self.relink(lower, &mut hidden, &mut moved),
+                    ..lower.clone()
+                });
             }
         }
         Self::new(entries)
@@ -44,11 +46,22 @@ impl ChangeSet {
         hidden: &mut Hidden<'_>,
         moved: &mut HashMap<&'a TreePath, TreePath>,
     ) -> Node {
-        let Node::Hardlink { target } = &lower.node else { return lower.node.clone() };
-        let gone = hidden.upper.get(target).is_some() || Hidden { upper: hidden.upper, above: None }.hides(target);
-        let file = self.get(target).filter(|file| gone && matches!(file.node, Node::File { .. }));
+        let Node::Hardlink { target } = &lower.node else {
+            return lower.node.clone();
+        };
+        let gone = hidden.upper.get(target).is_some()
+            || Hidden {
+                upper: hidden.upper,
+                above: None,
+            }
+            .hides(target);
+        let file = self
+            .get(target)
+            .filter(|file| gone && matches!(file.node, Node::File { .. }));
         match (moved.get(target), file) {
-            (Some(first), _) => Node::Hardlink { target: first.clone() },
+            (Some(first), _) => Node::Hardlink {
+                target: first.clone(),
+            },
             (None, Some(file)) => {
                 moved.insert(target, lower.path.clone());
                 file.node.clone()

@@ -113,7 +113,11 @@ fn users(passwd: &[u8]) -> impl Iterator<Item = User<'_>> {
 }
 
 fn groups(group: &[u8]) -> impl Iterator<Item = Group<'_>> {
-    lines(group).map(|f| Group { name: text(f.first()), gid: number(f.get(2)), members: text(f.get(3)) })
+    lines(group).map(|f| Group {
+        name: text(f.first()),
+        gid: number(f.get(2)),
+        members: text(f.get(3)),
+    })
 }
 
 /// Turns the owner of a file operation into numbers. A user given by number alone has the group of that number; a name
@@ -124,7 +128,12 @@ pub fn chown(owner: &Owner, passwd: &[u8], group: &[u8]) -> Ids {
         Some(NameOrId::Id(id)) => Ids { uid: *id, gid: *id },
         Some(NameOrId::Name(name)) => {
             let found = users(passwd).find(|user| user.name == *name);
-            found.map(|user| Ids { uid: user.uid, gid: user.gid }).unwrap_or_default()
+            found
+                .map(|user| Ids {
+                    uid: user.uid,
+                    gid: user.gid,
+                })
+                .unwrap_or_default()
         }
     };
     match &owner.group {
@@ -144,8 +153,14 @@ fn id(text: &str) -> Result<Option<u32>, UserError> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
-    let value = text.parse::<u64>().ok().filter(|id| *id <= MAX_ID).and_then(|id| u32::try_from(id).ok());
-    value.map(Some).ok_or_else(|| UserError::Range { value: text.to_owned() })
+    let value = text
+        .parse::<u64>()
+        .ok()
+        .filter(|id| *id <= MAX_ID)
+        .and_then(|id| u32::try_from(id).ok());
+    value.map(Some).ok_or_else(|| UserError::Range {
+        value: text.to_owned(),
+    })
 }
 
 /// Finds out who `user[:group]` is, numbers or names; nothing is root. Further groups are those of `/etc/group` that
@@ -159,20 +174,46 @@ pub fn exec_user(user: &str, passwd: &[u8], group: &[u8]) -> Result<ExecUser, Us
     if let (Ok(uid), Ok(gid)) = (wanted.parse(), group_name.parse()) {
         let known = users(passwd).find(|user| user.uid == uid);
         let home = known.map_or_else(|| "/".to_owned(), |user| user.home.into_owned());
-        return Ok(ExecUser { uid, gid, groups: Vec::new(), home });
+        return Ok(ExecUser {
+            uid,
+            gid,
+            groups: Vec::new(),
+            home,
+        });
     }
     let number = id(wanted)?;
     let found = users(passwd).find(|user| user.name == wanted || number == Some(user.uid));
     let (mut exec, login) = match (found, number) {
-        (Some(User { name, uid, gid, home }), _) => {
-            (ExecUser { uid, gid, groups: Vec::new(), home: home.into_owned() }, Some(name))
+        (Some(User { name, uid, gid, home }), _) => (
+            ExecUser {
+                uid,
+                gid,
+                groups: Vec::new(),
+                home: home.into_owned(),
+            },
+            Some(name),
+        ),
+        (None, Some(uid)) => (
+            ExecUser {
+                uid,
+                gid: 0,
+                groups: Vec::new(),
+                home: "/".to_owned(),
+            },
+            None,
+        ),
+        (None, None) => {
+            return Err(UserError::NoUser {
+                name: wanted.to_owned(),
+            });
         }
-        (None, Some(uid)) => (ExecUser { uid, gid: 0, groups: Vec::new(), home: "/".to_owned() }, None),
-        (None, None) => return Err(UserError::NoUser { name: wanted.to_owned() }),
     };
     if group_name.is_empty() {
         if let Some(login) = login {
-            exec.groups = groups(group).filter(|group| group.has(&login)).map(|group| group.gid).collect();
+            exec.groups = groups(group)
+                .filter(|group| group.has(&login))
+                .map(|group| group.gid)
+                .collect();
             exec.groups.sort_unstable();
             exec.groups.dedup();
         }
@@ -181,7 +222,9 @@ pub fn exec_user(user: &str, passwd: &[u8], group: &[u8]) -> Result<ExecUser, Us
     let number = id(group_name)?;
     let found = groups(group).find(|group| group.name == group_name || number == Some(group.gid));
     let gid = found.map(|group| group.gid).or(number);
-    exec.gid = gid.ok_or_else(|| UserError::NoGroup { name: group_name.to_owned() })?;
+    exec.gid = gid.ok_or_else(|| UserError::NoGroup {
+        name: group_name.to_owned(),
+    })?;
     Ok(exec)
 }
 
@@ -189,7 +232,8 @@ pub fn exec_user(user: &str, passwd: &[u8], group: &[u8]) -> Result<ExecUser, Us
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n# no\n\nnobody:x:65534:65534:n:/nonexistent:/bin/false\n\
+    const PASSWD: &[u8] =
+        b"root:x:0:0:root:/root:/bin/sh\n# no\n\nnobody:x:65534:65534:n:/nonexistent:/bin/false\n\
         ann:x:1000:1001:Ann:/home/ann:/bin/sh\nbroken\n7:x:1007:1007::/home/7:\n";
     const GROUP: &[u8] = b"root:x:0:\nwheel:x:10:root,ann\nstaff:x:50:ann\ngames:x:5:annabel\nann:x:1001:\n";
 
@@ -213,9 +257,18 @@ mod tests {
         check("1234", "1234:0 [] /");
         check("1234:4294967294", "1234:4294967294 [] /");
         check("7", "1007:1007 [] /home/7");
-        check("bob", "unable to find user bob: no matching entries in passwd file");
-        check("ann:nope", "unable to find group nope: no matching entries in group file");
-        check("99999999999", "uids and gids must be in range 0-2147483647: `99999999999`");
+        check(
+            "bob",
+            "unable to find user bob: no matching entries in passwd file",
+        );
+        check(
+            "ann:nope",
+            "unable to find group nope: no matching entries in group file",
+        );
+        check(
+            "99999999999",
+            "uids and gids must be in range 0-2147483647: `99999999999`",
+        );
     }
 
     #[test]

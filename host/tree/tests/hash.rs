@@ -1,5 +1,7 @@
 //! Content hashes against digests that BuildKit computed.
 
+#![expect(clippy::unwrap_used, reason = "functions that tests share count as no tests")]
+
 mod common;
 
 use std::cell::RefCell;
@@ -28,7 +30,11 @@ struct Inline(RefCell<Vec<String>>);
 
 impl FileDigests for Inline {
     fn digest(&self, file: &Entry, header: &[u8]) -> io::Result<Digest> {
-        let Node::File { content: Content::Inline(bytes), .. } = &file.node else {
+        let Node::File {
+            content: Content::Inline(bytes),
+            ..
+        } = &file.node
+        else {
             return Err(io::Error::other("not in memory"));
         };
         self.0.borrow_mut().push(file.path.to_string());
@@ -67,7 +73,14 @@ fn of(layers: &str, query: &str) -> String {
     let mut asked = files.0.into_inner();
     if got.len() == 64 {
         let wanted = wanted_files(&tree(layers), words[0], &options).unwrap();
-        assert_eq!(wanted.iter().map(|(file, _)| file.path.to_string()).collect::<Vec<_>>(), asked, "{query}");
+        assert_eq!(
+            wanted
+                .iter()
+                .map(|(file, _)| file.path.to_string())
+                .collect::<Vec<_>>(),
+            asked,
+            "{query}"
+        );
     }
     asked.sort();
     let all = asked.len();
@@ -95,7 +108,11 @@ fn files_and_directories() {
     check(layer, "d0/abc", DATA0);
     check(layer, "d0/def follow", DATA0);
     check(layer, "d0 follow", D0);
-    check(layer, "/ follow", "427c9cf9ae98c0f81fb57a3076b965c7c149b6b0a85625ad4e884236649a42c6");
+    check(
+        layer,
+        "/ follow",
+        "427c9cf9ae98c0f81fb57a3076b965c7c149b6b0a85625ad4e884236649a42c6",
+    );
     check(layer, "nosuch follow", "\"/nosuch\": not found");
     check(layer, "d0/ghi follow", "\"/d0/ghi\": not found");
     check("f /abc 644 data0\n l /def abc\n l /ghi nosuchfile", "/", D0);
@@ -107,15 +124,28 @@ fn files_and_directories() {
 #[test]
 fn names_are_in_the_order_of_a_walk() {
     let layer = "d /d0\n d /d0/foo\n f /d0/foo/bar 644 data0\n d /d0/foo-subdir\n f /d0/foo.subdir 644 data1";
-    check(layer, "d0", "14276c302c940a80f82ca5477bf766c98a24702d6a9948ee71bb277cdad3ae05");
+    check(
+        layer,
+        "d0",
+        "14276c302c940a80f82ca5477bf766c98a24702d6a9948ee71bb277cdad3ae05",
+    );
     let layer = "d /d0\n d /d0/foo\n f /d0/foo/bar 644 data0\n d /d0/foo/subdir1\n f /d0/foo/subdir1/baz 644 data1\n d /d0/foo/subdir2";
-    check(layer, "d0/foo", "e76717544f71725bd759a981554ca17c286b3d222598f46a671b983fd2b8172d");
+    check(
+        layer,
+        "d0/foo",
+        "e76717544f71725bd759a981554ca17c286b3d222598f46a671b983fd2b8172d",
+    );
 }
 
 #[test]
 fn times_do_not_count() {
     check("f /foo 644 data0 @77", "foo", DATA0);
-    for other in ["f /foo 600 data0", "f /foo 644 data0 1:0", "f /foo 644 data0 user.a=b", "f /foo 4644 data0"] {
+    for other in [
+        "f /foo 600 data0",
+        "f /foo 644 data0 1:0",
+        "f /foo 644 data0 user.a=b",
+        "f /foo 4644 data0",
+    ] {
         assert_ne!(of(other, "foo"), DATA0, "{other}");
     }
     check("f /foo 644 data0 security.selinux=x", "foo", DATA0);
@@ -124,7 +154,8 @@ fn times_do_not_count() {
 
 #[test]
 fn hard_links_are_the_file() {
-    let layer = "d /abc\n f /abc/foo 644 data0\n h /ln /abc/foo\n h /ln2 /abc/foo\n---\n f /abc/foo 644 data1";
+    let layer =
+        "d /abc\n f /abc/foo 644 data0\n h /ln /abc/foo\n h /ln2 /abc/foo\n---\n f /abc/foo 644 data1";
     for (path, expect) in [("abc/foo", DATA1), ("ln", DATA0), ("ln2", DATA0)] {
         check(layer, path, expect);
     }
@@ -135,11 +166,27 @@ fn wildcards() {
     let layer = "
         f /bar 644 data1\n f /foo 644 data0\n f /fox 644 data2\n d /x\n d /x/d0\n f /x/d0/abc 644 data0
         l /x/d0/def abc\n l /x/d0/ghi nosuchfile\n l /y1 foo\n l /y2 fox";
-    check(layer, "f*o wildcard", &Digest::of(format!("\0foosha256:{DATA0}")).hex());
-    check(layer, "f* wildcard", "0b6731924f0a32a812bf8a729202e55e54ded331f9e4ff2397f681e43694e086");
-    check(layer, "x/d? wildcard", "6b612ad5c13159112ae26357ef7bd34df29916941ba40ec2ce38dfb70c6c60c3");
+    check(
+        layer,
+        "f*o wildcard",
+        &Digest::of(format!("\0foosha256:{DATA0}")).hex(),
+    );
+    check(
+        layer,
+        "f* wildcard",
+        "0b6731924f0a32a812bf8a729202e55e54ded331f9e4ff2397f681e43694e086",
+    );
+    check(
+        layer,
+        "x/d? wildcard",
+        "6b612ad5c13159112ae26357ef7bd34df29916941ba40ec2ce38dfb70c6c60c3",
+    );
     check(layer, "x/d?/def wildcard follow", DATA0);
-    check(layer, "y* wildcard follow", "982153600b9653a1decb0f961e09e2bc1be335cfcaac9b39dbd1120b65fdf92c");
+    check(
+        layer,
+        "y* wildcard follow",
+        "982153600b9653a1decb0f961e09e2bc1be335cfcaac9b39dbd1120b65fdf92c",
+    );
     check(layer, "z* wildcard", EMPTY);
     check(layer, "z/* wildcard", EMPTY);
     check(layer, "[ wildcard", "cannot match `[`");
@@ -147,7 +194,8 @@ fn wildcards() {
 
 #[test]
 fn symlinks_that_are_not_followed() {
-    let layer = "f /target 644 data0\n l /sym target\n l /sym2 target2\n d /foo\n l /foo/ghi target\n l /y1 foo/ghi";
+    let layer =
+        "f /target 644 data0\n l /sym target\n l /sym2 target2\n d /foo\n l /foo/ghi target\n l /y1 foo/ghi";
     let sym = "a2ba571981f48ec34eb79c9a3ab091b6491e825c2f7e9914ea86e8e958be7fae";
     for query in ["sym wildcard", "foo/ghi wildcard", "sym", "foo/ghi"] {
         check(layer, query, sym);
@@ -158,7 +206,11 @@ fn symlinks_that_are_not_followed() {
     let foo = "9b761577efcb1239cf4be971914c5d7404914dd32ff436401af1764dc5446b83";
     check(layer, "foo follow", foo);
     check(layer, "foo follow -*.git", foo);
-    check(layer, "fo? follow wildcard", "2797e710c6d1a89ff2d91c834b828b1dc500f2982430a58241df8e146f4c4bb4");
+    check(
+        layer,
+        "fo? follow wildcard",
+        "2797e710c6d1a89ff2d91c834b828b1dc500f2982430a58241df8e146f4c4bb4",
+    );
 }
 
 #[test]
@@ -167,10 +219,18 @@ fn symlinks_on_the_way_are_followed() {
         d /target\n f /target/file 644 data0\n d /link1\n l /link1/target_file ../target/file
         l /link1/target_dir_abs /target\n d /link2\n l /link2/link1_rel ../link1\n l /link2/link1_abs /link1
         d /link3\n l /link3/target_file ../link2/link1_rel/target_file";
-    for path in ["link1/target_file", "link2/link1_rel/target_file", "link2/link1_abs/target_dir_abs/file", "link3/target_file"] {
+    for path in [
+        "link1/target_file",
+        "link2/link1_rel/target_file",
+        "link2/link1_abs/target_dir_abs/file",
+        "link3/target_file",
+    ] {
         check(layer, &format!("{path} follow"), DATA0);
     }
-    assert_eq!(of(layer, "link2/link1_abs/target_file"), of(layer, "link1/target_file"));
+    assert_eq!(
+        of(layer, "link2/link1_abs/target_file"),
+        of(layer, "link1/target_file")
+    );
     assert_ne!(of(layer, "link3/target_file"), of(layer, "link1/target_file"));
 }
 
@@ -180,7 +240,14 @@ fn include_and_exclude_patterns() {
     let more = format!("{layer}\n f /baz 644 data2\n f /d0/xyz 644 xyz\n d /d2");
     for mode in ["", "wildcard"] {
         let of = |layer: &str, query: &str| of(layer, &format!("{query} {mode}"));
-        for query in ["/ +foo", "/ +foo +bar", "/ +d1", "/ +d0/a*", "/ +d1/*", "/ +d2/foo"] {
+        for query in [
+            "/ +foo",
+            "/ +foo +bar",
+            "/ +d1",
+            "/ +d0/a*",
+            "/ +d1/*",
+            "/ +d2/foo",
+        ] {
             assert_eq!(of(layer, query), of(&more, query), "{query}");
         }
         assert_eq!(of(layer, "/ +d0/*"), of(layer, "/ +d0/a*"));
@@ -211,11 +278,18 @@ fn patterns_are_relative_to_the_path_as_it_is_spelled() {
         ("data/d0/d1/d2", "mnt/data/d0/d1/d2"),
         ("data/d0/d1/d2", "mnt/data/d0/d1/d2 wildcard"),
         ("data/d0/d1/d* wildcard", "mnt/data/d0/d1/d* wildcard"),
-        ("mnt/data/d0/d*/d2 wildcard", "mnt/data/symlink-to-d0/d*/d2 wildcard"),
+        (
+            "mnt/data/d0/d*/d2 wildcard",
+            "mnt/data/symlink-to-d0/d*/d2 wildcard",
+        ),
     ] {
         let digest = of(layer, &format!("{one} +**/foo"));
         assert_ne!(digest, EMPTY);
-        assert_eq!(digest, of(layer, &format!("{other} +**/foo")), "{one} and {other}");
+        assert_eq!(
+            digest,
+            of(layer, &format!("{other} +**/foo")),
+            "{one} and {other}"
+        );
     }
 }
 
@@ -231,14 +305,22 @@ fn content_keys() {
     let vectors: Value = serde_json::from_str(&shared("reference/captures/cachekey-vectors.json")).unwrap();
     let mut seen = 0;
     for vector in vectors.as_array().unwrap() {
-        let Some(preimage) = vector["tarsumPreimage"].as_str() else { continue };
+        let Some(preimage) = vector["tarsumPreimage"].as_str() else {
+            continue;
+        };
         seen += 1;
         let content = preimage.split_once("devminor0").unwrap().1.trim_end();
         let mut layer = tree(&format!("f /a 644 {content}")).flatten().into_entries();
         let text = format!("{content}\n");
-        layer[0].node = Node::File { size: text.len() as u64, content: Content::Inline(text.as_bytes().into()) };
+        layer[0].node = Node::File {
+            size: text.len() as u64,
+            content: Content::Inline(text.as_bytes().into()),
+        };
         let tree = kiln_tree::Tree::new(vec![kiln_tree::ChangeSet::new(layer).into()]);
-        let selectors = [Selector { path: "/a".to_owned(), options: options(&["follow"]) }];
+        let selectors = [Selector {
+            path: "/a".to_owned(),
+            options: options(&["follow"]),
+        }];
         let key = content_key(&tree, &selectors, RootHeader::Entry, &Inline::default()).unwrap();
         assert_eq!(key.to_string(), vector["cacheMapDigest"].as_str().unwrap());
         let record = Digest::of(format!("{key}@-1"));
@@ -251,7 +333,12 @@ fn content_keys() {
 fn paths_that_lie_in_others_drop_out() {
     let tables: Value = serde_json::from_str(&shared("conformance/solver/solver_tables.json")).unwrap();
     let texts = |value: &Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
     };
     let cases = tables["dedupe_paths"].as_array().unwrap();
     assert_eq!(cases.len(), 7);

@@ -1,5 +1,7 @@
 //! WORKDIR, heredocs and the other file operations.
 
+#![expect(clippy::unwrap_used, reason = "functions that tests share count as no tests")]
+
 mod common;
 
 use common::lines;
@@ -21,14 +23,23 @@ const OWNER: Option<Ids> = Some(Ids { uid: 1, gid: 2 });
 
 #[track_caller]
 fn check(got: Result<ChangeSet, OpError>, expect: &str) {
-    let got = got.map_or_else(|error| format!("error: {error}\n"), |changes| show_all(changes.entries()));
+    let got = got.map_or_else(
+        |error| format!("error: {error}\n"),
+        |changes| show_all(changes.entries()),
+    );
     assert_eq!(got, lines(expect));
 }
 
 #[test]
 fn directories() {
     let make = |dest: &str, path: &str, make_parents: bool| {
-        let action = MkdirAction { path: path.to_owned(), mode: 0o4750, make_parents, owner: OWNER, timestamp: None };
+        let action = MkdirAction {
+            path: path.to_owned(),
+            mode: 0o4750,
+            make_parents,
+            owner: OWNER,
+            timestamp: None,
+        };
         ops::mkdir(&tree(dest), &action, NOW)
     };
     check(make("", "/a/b", true), "d /a 750 1:2 @9\n d /a/b 750 1:2 @9");
@@ -37,10 +48,16 @@ fn directories() {
     check(make("", "/", true), "");
     check(make("f /a", "/a", true), "error: mkdir /a: not a directory");
     check(make("f /a", "/a/b/c", true), "error: mkdir /a: not a directory");
-    check(make("l /a /b/c", "/a/d", true), "d /b 750 1:2 @9\n d /b/c 750 1:2 @9\n d /b/c/d 750 1:2 @9");
+    check(
+        make("l /a /b/c", "/a/d", true),
+        "d /b 750 1:2 @9\n d /b/c 750 1:2 @9\n d /b/c/d 750 1:2 @9",
+    );
     check(make("", "/a", false), "d /a 750 1:2 @9");
     check(make("f /a", "/a", false), "");
-    check(make("", "/a/b", false), "error: mkdir /a/b: no such file or directory");
+    check(
+        make("", "/a/b", false),
+        "error: mkdir /a/b: no such file or directory",
+    );
     check(make("f /a", "/a/b", false), "error: mkdir /a/b: not a directory");
 }
 
@@ -49,7 +66,13 @@ fn files() {
     let make = |dest: &str, path: &str| {
         let data = b"text"[..].into();
         let timestamp = Some(Timestamp { seconds: 3, nanos: 0 });
-        let action = MkfileAction { path: path.to_owned(), mode: 0o640, data, owner: None, timestamp };
+        let action = MkfileAction {
+            path: path.to_owned(),
+            mode: 0o640,
+            data,
+            owner: None,
+            timestamp,
+        };
         ops::mkfile(&tree(dest), &action, NOW)
     };
     check(make("", "a"), "f /a 640 text @3");
@@ -82,7 +105,14 @@ fn symlinks() {
 #[test]
 fn removals() {
     let remove = |dest: &str, path: &str, allow_not_found: bool, allow_wildcard: bool| {
-        ops::rm(&tree(dest), &RmAction { path: path.to_owned(), allow_not_found, allow_wildcard })
+        ops::rm(
+            &tree(dest),
+            &RmAction {
+                path: path.to_owned(),
+                allow_not_found,
+                allow_wildcard,
+            },
+        )
     };
     let dest = "d /a 700\n f /a/b\n f /a/c.x\n f /a/d.x\n l /l a\n l /lost nothing";
     check(remove(dest, "/a/b", false, false), "d /a 700\n - /a/b");
@@ -90,11 +120,20 @@ fn removals() {
     check(remove(dest, "a", false, false), "- /a");
     check(remove(dest, "/l", false, false), "- /l");
     check(remove(dest, "/lost", false, false), "- /lost");
-    check(remove(dest, "/a/*.x", false, true), "d /a 700\n - /a/c.x\n - /a/d.x");
+    check(
+        remove(dest, "/a/*.x", false, true),
+        "d /a 700\n - /a/c.x\n - /a/d.x",
+    );
     check(remove(dest, "/a/*.y", false, true), "");
     check(remove(dest, "/b", true, false), "");
-    check(remove(dest, "/b", false, false), "error: stat /b: no such file or directory");
-    check(remove(dest, "/", false, false), "error: rmPath: invalid empty path");
+    check(
+        remove(dest, "/b", false, false),
+        "error: stat /b: no such file or directory",
+    );
+    check(
+        remove(dest, "/", false, false),
+        "error: rmPath: invalid empty path",
+    );
 }
 
 #[test]

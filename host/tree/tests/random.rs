@@ -1,5 +1,7 @@
 //! Random layers and copies, compared with plain file operations in a directory.
 
+#![expect(clippy::unwrap_used, reason = "functions that tests share count as no tests")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -38,9 +40,14 @@ fn random_node(random: &mut Random) -> Node {
         4 => Node::Directory { opaque: true },
         5..9 => {
             let content: Arc<[u8]> = random.below(1000).to_string().as_bytes().into();
-            Node::File { size: content.len() as u64, content: Content::Inline(content) }
+            Node::File {
+                size: content.len() as u64,
+                content: Content::Inline(content),
+            }
         }
-        9 => Node::Symlink { target: NAMES[random.below(NAMES.len())].as_bytes().into() },
+        9 => Node::Symlink {
+            target: NAMES[random.below(NAMES.len())].as_bytes().into(),
+        },
         _ => Node::Whiteout,
     }
 }
@@ -53,13 +60,24 @@ fn random_layer(random: &mut Random) -> ChangeSet {
             Node::Whiteout => 0,
             _ => 0o700 | u32::try_from(random.below(0o100)).unwrap(),
         };
-        Entry { path, meta: Metadata { mode, ..Metadata::default() }, node }
+        Entry {
+            path,
+            meta: Metadata {
+                mode,
+                ..Metadata::default()
+            },
+            node,
+        }
     });
     ChangeSet::new(entries.collect())
 }
 
 fn random_tree(random: &mut Random) -> Tree {
-    Tree::new((0..1 + random.below(4)).map(|_| Arc::new(random_layer(random))).collect())
+    Tree::new(
+        (0..1 + random.below(4))
+            .map(|_| Arc::new(random_layer(random)))
+            .collect(),
+    )
 }
 
 fn remove(path: &Path) {
@@ -94,7 +112,12 @@ fn apply(root: &Path, layer: &ChangeSet) {
             continue; // something in a file
         }
         let at = root.join(entry.path.as_path());
-        let parents: Vec<&Path> = at.parent().unwrap().ancestors().take_while(|above| *above != root).collect();
+        let parents: Vec<&Path> = at
+            .parent()
+            .unwrap()
+            .ancestors()
+            .take_while(|above| *above != root)
+            .collect();
         for above in parents.into_iter().rev().filter(|above| !is_dir(above)) {
             make_dir(above, 0o755);
         }
@@ -106,7 +129,10 @@ fn apply(root: &Path, layer: &ChangeSet) {
                 }
                 make_dir(&at, entry.meta.mode);
             }
-            Node::File { content: Content::Inline(content), .. } => {
+            Node::File {
+                content: Content::Inline(content),
+                ..
+            } => {
                 remove(&at);
                 fs::write(&at, content).unwrap();
                 set_mode(&at, entry.meta.mode);
@@ -153,14 +179,18 @@ fn describe(entry: &Entry) -> String {
     match &entry.node {
         Node::Directory { .. } => format!("d {mode:o}"),
         Node::Symlink { target } => format!("l {}", String::from_utf8_lossy(target)),
-        Node::File { content: Content::Inline(content), .. } => format!("f {mode:o} {}", String::from_utf8_lossy(content)),
+        Node::File {
+            content: Content::Inline(content),
+            ..
+        } => format!("f {mode:o} {}", String::from_utf8_lossy(content)),
         node => panic!("{node:?} was not asked for"),
     }
 }
 
 fn list(tree: &Tree) -> Listing {
     let walk = tree.walk(&TreePath::root());
-    walk.map(|found| (found.path.to_string(), describe(&found))).collect()
+    walk.map(|found| (found.path.to_string(), describe(&found)))
+        .collect()
 }
 
 fn materialise(root: &Path, tree: &Tree) -> PathBuf {
@@ -181,18 +211,41 @@ fn a_stack_of_layers_is_what_comes_out_when_they_are_unpacked() {
         let context = || format!("seed {seed}: {:#?}", tree.layers());
         assert_eq!(list(&tree), expect, "{}", context());
 
-        let walked: Vec<TreePath> = tree.walk(&TreePath::root()).map(|found| found.path.clone()).collect();
+        let walked: Vec<TreePath> = tree
+            .walk(&TreePath::root())
+            .map(|found| found.path.clone())
+            .collect();
         assert!(walked.is_sorted_by(|a, b| a < b), "{}", context());
-        assert_eq!(list(&Tree::new(vec![Arc::new(tree.flatten())])), expect, "{}", context());
+        assert_eq!(
+            list(&Tree::new(vec![Arc::new(tree.flatten())])),
+            expect,
+            "{}",
+            context()
+        );
         for _ in 0..10 {
             let path = random_path(&mut random);
             let found = tree.lookup(&path).map(|found| describe(&found));
-            assert_eq!(found.as_ref(), expect.get(&path.to_string()), "{path}, {}", context());
-            let below: Vec<&TreePath> = walked.iter().filter(|p| p.starts_with(&path) && **p != path).collect();
+            assert_eq!(
+                found.as_ref(),
+                expect.get(&path.to_string()),
+                "{path}, {}",
+                context()
+            );
+            let below: Vec<&TreePath> = walked
+                .iter()
+                .filter(|p| p.starts_with(&path) && **p != path)
+                .collect();
             let got: Vec<TreePath> = tree.walk(&path).map(|found| found.path.clone()).collect();
             assert_eq!(got.iter().collect::<Vec<_>>(), below, "{path}, {}", context());
-            let children: Vec<&TreePath> = below.into_iter().filter(|p| p.parent() == Some(path.clone())).collect();
-            let got: Vec<TreePath> = tree.read_dir(&path).iter().map(|found| found.path.clone()).collect();
+            let children: Vec<&TreePath> = below
+                .into_iter()
+                .filter(|p| p.parent() == Some(path.clone()))
+                .collect();
+            let got: Vec<TreePath> = tree
+                .read_dir(&path)
+                .iter()
+                .map(|found| found.path.clone())
+                .collect();
             assert_eq!(got.iter().collect::<Vec<_>>(), children, "{path}, {}", context());
         }
     }
@@ -241,7 +294,12 @@ fn copy_plain(from: &Path, to: &Path, top: bool) -> Option<()> {
 }
 
 fn copy_into(from: &Path, root: &Path, to: &Path) -> Option<()> {
-    let mut parents: Vec<&Path> = to.parent().unwrap().ancestors().take_while(|above| *above != root).collect();
+    let mut parents: Vec<&Path> = to
+        .parent()
+        .unwrap()
+        .ancestors()
+        .take_while(|above| *above != root)
+        .collect();
     let is_new = fs::symlink_metadata(to).is_err();
     if from.is_dir() && is_new {
         parents.insert(0, to);
@@ -266,13 +324,18 @@ fn a_copy_is_what_comes_out_when_files_are_copied() {
         let mut random = Random(seed);
         let (dest, source) = (random_tree(&mut random), random_tree(&mut random));
         let (src, to) = (random_path(&mut random), random_path(&mut random));
-        let follows = |tree: &Tree, path: &TreePath| tree.resolve(path.as_bytes(), Follow::Last).as_ref() != Ok(path);
+        let follows =
+            |tree: &Tree, path: &TreePath| tree.resolve(path.as_bytes(), Follow::Last).as_ref() != Ok(path);
         if source.lookup(&src).is_none() || follows(&source, &src) || follows(&dest, &to) {
             continue;
         }
         let dest_root = materialise(&dir.path().join("dest"), &dest);
         let source_root = materialise(&dir.path().join("source"), &source);
-        let plain = copy_into(&source_root.join(src.as_path()), &dest_root, &dest_root.join(to.as_path()));
+        let plain = copy_into(
+            &source_root.join(src.as_path()),
+            &dest_root,
+            &dest_root.join(to.as_path()),
+        );
         let action = CopyAction {
             src: src.to_string(),
             dest: to.to_string(),
@@ -281,7 +344,13 @@ fn a_copy_is_what_comes_out_when_files_are_copied() {
             ..CopyAction::default()
         };
         let got = ops::copy(&dest, &source, &action, Timestamp::default());
-        let context = || format!("seed {seed}: {src} to {to}\n{:#?}\n{:#?}", dest.layers(), source.layers());
+        let context = || {
+            format!(
+                "seed {seed}: {src} to {to}\n{:#?}\n{:#?}",
+                dest.layers(),
+                source.layers()
+            )
+        };
         assert_eq!(got.is_ok(), plain.is_some(), "{got:?} {}", context());
         let Ok(changes) = got else {
             refused += 1;
@@ -290,7 +359,12 @@ fn a_copy_is_what_comes_out_when_files_are_copied() {
         copied += 1;
         for entry in changes.entries() {
             let parent = entry.path.parent().unwrap();
-            assert!(parent.is_root() || changes.get(&parent).is_some(), "{} {}", entry.path, context());
+            assert!(
+                parent.is_root() || changes.get(&parent).is_some(),
+                "{} {}",
+                entry.path,
+                context()
+            );
         }
         let mut result = dest.clone();
         result.push(Arc::new(changes));

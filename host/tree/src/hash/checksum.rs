@@ -58,12 +58,25 @@ impl Options {
 ///
 /// # Errors
 /// The path or a required one is missing, a pattern is malformed, a file cannot be read.
-pub fn checksum(tree: &Tree, path: &str, options: &Options, files: &dyn FileDigests) -> Result<Digest, OpError> {
-    let hash = Hash { tree, files, root: options.root };
+pub fn checksum(
+    tree: &Tree,
+    path: &str,
+    options: &Options,
+    files: &dyn FileDigests,
+) -> Result<Digest, OpError> {
+    let hash = Hash {
+        tree,
+        files,
+        root: options.root,
+    };
     for required in &options.required_paths {
         hash.existing(required, Follow::Last)?;
     }
-    let follow = if options.follow_links { Follow::Last } else { Follow::NotLast };
+    let follow = if options.follow_links {
+        Follow::Last
+    } else {
+        Follow::NotLast
+    };
     if !options.has_filters() {
         return hash.path(path, follow);
     }
@@ -109,7 +122,11 @@ pub(super) fn patterns(kind: &'static str, list: &[String]) -> Result<Option<Pat
         return Ok(None);
     }
     let patterns = Patterns::new(list);
-    patterns.map(Some).map_err(|source| OpError::Patterns { kind, patterns: list.join(" "), source })
+    patterns.map(Some).map_err(|source| OpError::Patterns {
+        kind,
+        patterns: list.join(" "),
+        source,
+    })
 }
 
 struct Hash<'a> {
@@ -128,14 +145,20 @@ impl Hash<'_> {
     fn existing(&self, path: &str, follow: Follow) -> Result<Found<'_>, OpError> {
         let clean = TreePath::clean(path)?;
         let resolved = self.tree.resolve(clean.as_bytes(), follow)?;
-        let not_found = || OpError::NotFound { path: clean.to_string() };
+        let not_found = || OpError::NotFound {
+            path: clean.to_string(),
+        };
         self.tree.lookup(&resolved).ok_or_else(not_found)
     }
 
     /// Hashes a path with all that is in it.
     fn path(&self, path: &str, follow: Follow) -> Result<Digest, OpError> {
         let found = self.existing(path, follow)?;
-        if found.node.is_directory() { self.directory(&found) } else { self.header(&found) }
+        if found.node.is_directory() {
+            self.directory(&found)
+        } else {
+            self.header(&found)
+        }
     }
 
     fn included(&self, included: &Included<'_>, follow_links: bool) -> Result<Digest, OpError> {
@@ -151,14 +174,26 @@ impl Hash<'_> {
         if found.path.is_root() && self.root == RootHeader::Empty {
             return Ok(Digest::of([]));
         }
-        let read = |source| OpError::Read { path: found.path.clone(), source };
+        let read = |source| OpError::Read {
+            path: found.path.clone(),
+            source,
+        };
         match &found.node {
             Node::File { .. } => self.files.digest(found, &header(found)).map_err(read),
             Node::Hardlink { .. } => {
-                let dangling = || OpError::DanglingLink { path: found.path.clone() };
+                let dangling = || OpError::DanglingLink {
+                    path: found.path.clone(),
+                };
                 let (size, content) = self.tree.file_of(found).ok_or_else(dangling)?;
-                let node = Node::File { size, content: content.clone() };
-                let file = Entry { path: found.path.clone(), meta: found.meta.clone(), node };
+                let node = Node::File {
+                    size,
+                    content: content.clone(),
+                };
+                let file = Entry {
+                    path: found.path.clone(),
+                    meta: found.meta.clone(),
+                    node,
+                };
                 self.files.digest(&file, &header(&file)).map_err(read)
             }
             _ => Ok(Digest::of(header(found))),
@@ -170,7 +205,10 @@ impl Hash<'_> {
         // The record of the header has the directory's key and one more separator, which is a NUL.
         hasher.update([0]);
         hasher.update(self.header(found)?.to_string());
-        Ok(Open { path: found.path.clone(), hasher })
+        Ok(Open {
+            path: found.path.clone(),
+            hasher,
+        })
     }
 
     /// Hashes a directory with all that is in it.

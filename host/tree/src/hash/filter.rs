@@ -75,20 +75,39 @@ struct Filter<'a> {
 }
 
 /// Returns what counts of `path`, in walk order. Nothing when there is nothing at `path`.
-pub(super) fn included<'a>(tree: &'a Tree, path: &str, options: &Options) -> Result<Vec<Included<'a>>, OpError> {
+pub(super) fn included<'a>(
+    tree: &'a Tree,
+    path: &str,
+    options: &Options,
+) -> Result<Vec<Included<'a>>, OpError> {
     let clean = TreePath::clean(path)?;
-    let absolute = |path: &TreePath| if path.is_root() { Vec::new() } else { path.to_absolute() };
-    let wildcard = options.wildcard.then(|| String::from_utf8_lossy(&absolute(&clean)).into_owned());
+    let absolute = |path: &TreePath| {
+        if path.is_root() {
+            Vec::new()
+        } else {
+            path.to_absolute()
+        }
+    };
+    let wildcard = options
+        .wildcard
+        .then(|| String::from_utf8_lossy(&absolute(&clean)).into_owned());
     let (start, follow) = match &wildcard {
         None => (clean.clone(), Follow::NotLast),
         Some(pattern) => {
             let (fixed, rest) = split_wildcards(pattern);
-            let follow = if rest.is_empty() { Follow::NotLast } else { Follow::Last };
+            let follow = if rest.is_empty() {
+                Follow::NotLast
+            } else {
+                Follow::Last
+            };
             (TreePath::clean(fixed)?, follow)
         }
     };
     if let Some(pattern) = &wildcard {
-        let failed = |source: PatternError| OpError::Wildcard { pattern: path.to_owned(), source };
+        let failed = |source: PatternError| OpError::Wildcard {
+            pattern: path.to_owned(),
+            source,
+        };
         glob_match(pattern, b"").map_err(failed)?;
     }
     let resolved = tree.resolve(start.as_bytes(), follow)?;
@@ -102,7 +121,9 @@ pub(super) fn included<'a>(tree: &'a Tree, path: &str, options: &Options) -> Res
         matched: None,
         all: Vec::new(),
     };
-    let Some(top) = tree.lookup(&resolved) else { return Ok(Vec::new()) };
+    let Some(top) = tree.lookup(&resolved) else {
+        return Ok(Vec::new());
+    };
     let prefix = absolute(&start);
     let skipped = absolute(&resolved).len();
     // The root itself never counts: the path that stands for it ends in a separator.
@@ -117,7 +138,8 @@ pub(super) fn included<'a>(tree: &'a Tree, path: &str, options: &Options) -> Res
 }
 
 fn is_below(path: &[u8], above: &[u8]) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.first() == Some(&b'/'))
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
 impl<'a> Filter<'a> {
@@ -126,11 +148,18 @@ impl<'a> Filter<'a> {
         while self.dirs.last().is_some_and(|dir| !is_below(&name, &dir.name)) {
             self.dirs.pop();
         }
-        let Some(candidate) = self.candidate(&name) else { return };
+        let Some(candidate) = self.candidate(&name) else {
+            return;
+        };
         let parent = self.dirs.last().map(|dir| dir.info).unwrap_or_default();
         let (wanted, info) = self.wants(&candidate, parent);
         let is_directory = found.node.is_directory();
-        let included = Included { found, name: name.clone(), prefix: self.prefix, is_top: self.dirs.is_empty() };
+        let included = Included {
+            found,
+            name: name.clone(),
+            prefix: self.prefix,
+            is_top: self.dirs.is_empty(),
+        };
         if wanted {
             let above = self.dirs.iter_mut().filter_map(|dir| dir.included.take());
             self.all.extend(above);
@@ -138,10 +167,18 @@ impl<'a> Filter<'a> {
         match (wanted, is_directory) {
             (true, true) => {
                 self.all.push(included);
-                self.dirs.push(Dir { included: None, name, info });
+                self.dirs.push(Dir {
+                    included: None,
+                    name,
+                    info,
+                });
             }
             (true, false) => self.all.push(included),
-            (false, true) => self.dirs.push(Dir { included: Some(included), name, info }),
+            (false, true) => self.dirs.push(Dir {
+                included: Some(included),
+                name,
+                info,
+            }),
             (false, false) => {}
         }
     }
@@ -152,7 +189,11 @@ impl<'a> Filter<'a> {
             None => &self.path,
             Some(pattern) if pattern.is_empty() => &self.path,
             Some(pattern) => {
-                if !self.matched.as_ref().is_some_and(|matched| is_below(name, matched)) {
+                if !self
+                    .matched
+                    .as_ref()
+                    .is_some_and(|matched| is_below(name, matched))
+                {
                     if !glob_match(pattern, name).unwrap_or(false) {
                         return None;
                     }

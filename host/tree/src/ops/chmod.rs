@@ -42,7 +42,9 @@ impl Chmod {
             Self::Octal(bits) => bits & 0o7777,
             Self::Symbolic(clauses) => {
                 let executable = is_directory || mode & EXECUTE != 0;
-                clauses.iter().fold(mode & 0o7777, |mode, clause| clause.apply(mode, executable))
+                clauses
+                    .iter()
+                    .fold(mode & 0o7777, |mode, clause| clause.apply(mode, executable))
             }
         }
     }
@@ -81,7 +83,9 @@ impl FromStr for Chmod {
 
     /// Reads an octal or a symbolic mode.
     fn from_str(text: &str) -> Result<Self, OpError> {
-        let wrong = || OpError::Mode { mode: text.to_owned() };
+        let wrong = || OpError::Mode {
+            mode: text.to_owned(),
+        };
         if text.starts_with(|c: char| c.is_ascii_digit()) {
             let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777);
             return bits.map(Self::Octal).ok_or_else(wrong);
@@ -104,7 +108,10 @@ fn read_clauses(text: &[u8]) -> Option<Vec<Clause>> {
         if !b"+-=".contains(op) {
             return None;
         }
-        let end = after.iter().position(|b| b"+-=".contains(b)).unwrap_or(after.len());
+        let end = after
+            .iter()
+            .position(|b| b"+-=".contains(b))
+            .unwrap_or(after.len());
         read_permissions(who, *op, &after[..end], &mut clauses)?;
         rest = &after[end..];
     }
@@ -144,7 +151,11 @@ fn read_permissions(who: u32, op: u8, permissions: &[u8], clauses: &mut Vec<Clau
         }
     }
     if copies.is_empty() || bits | execute != 0 {
-        clauses.push(Clause { who: reach, op, what: What::Bits { bits, execute } });
+        clauses.push(Clause {
+            who: reach,
+            op,
+            what: What::Bits { bits, execute },
+        });
     }
     clauses.extend(copies.into_iter().map(|what| Clause { who: reach, op, what }));
     Some(())

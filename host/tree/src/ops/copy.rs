@@ -1,5 +1,7 @@
 //! Copies, as fsutil's copier makes them.
 
+use std::borrow::Cow;
+
 use kiln_pattern::MatchInfo;
 use kiln_pattern::PatternError;
 use kiln_pattern::Patterns;
@@ -57,21 +59,37 @@ pub fn sources(dest: &Tree, source: &Tree, action: &CopyAction) -> Result<Vec<Tr
     if !action.allow_wildcard {
         return Ok(vec![TreePath::clean(&action.src)?]);
     }
-    let follow = if action.follow_symlink { Follow::Last } else { Follow::NotLast };
+    let follow = if action.follow_symlink {
+        Follow::Last
+    } else {
+        Follow::NotLast
+    };
     let found = matches(source, &action.src, follow)?;
     if found.is_empty() && !action.allow_empty_wildcard {
-        return Err(OpError::NoMatch { pattern: action.src.clone() });
+        return Err(OpError::NoMatch {
+            pattern: action.src.clone(),
+        });
     }
     Ok(found)
 }
 
 fn check_dest_parent(dest: &Tree, action: &CopyAction) -> Result<(), OpError> {
-    let path = dest.resolve(&action.dest, Follow::Last)?.parent().unwrap_or_default();
+    let path = dest
+        .resolve(&action.dest, Follow::Last)?
+        .parent()
+        .unwrap_or_default();
     if dest.lookup(&path).is_some() {
         return Ok(());
     }
-    let source = OpError::Path { action: "lstat", path, problem: Problem::NotFound };
-    Err(OpError::Parent { path: action.dest.clone(), source: Box::new(source) })
+    let source = OpError::Path {
+        action: "lstat",
+        path,
+        problem: Problem::NotFound,
+    };
+    Err(OpError::Parent {
+        path: action.dest.clone(),
+        source: Box::new(source),
+    })
 }
 
 /// Copies the one path `src`, which [`sources`] returned.
@@ -94,7 +112,11 @@ pub fn copy_from(
 pub(super) fn split_dest(dest: &str) -> Result<(TreePath, TreePath), OpError> {
     let path = TreePath::clean(dest)?;
     let is_directory = dest.is_empty() || dest.ends_with('/') || dest.ends_with("/.") || dest == ".";
-    let parent = if is_directory { path.clone() } else { path.parent().unwrap_or_default() };
+    let parent = if is_directory {
+        path.clone()
+    } else {
+        path.parent().unwrap_or_default()
+    };
     Ok((parent, path))
 }
 
@@ -115,6 +137,8 @@ struct Dir<'s> {
     target: TreePath,
     /// The directory is there in the destination.
     copied: bool,
+    /// It was not there before: nothing is in it that this copy did not put there.
+    is_new: Above,
     /// What include and exclude patterns say of it.
     include: MatchInfo,
     exclude: MatchInfo,
@@ -124,7 +148,11 @@ fn patterns(kind: &'static str, patterns: &[String]) -> Result<Option<Patterns>,
     if patterns.is_empty() {
         return Ok(None);
     }
-    let failed = |source: PatternError| OpError::Patterns { kind, patterns: patterns.join(" "), source };
+    let failed = |source: PatternError| OpError::Patterns {
+        kind,
+        patterns: patterns.join(" "),
+        source,
+    };
     Patterns::new(patterns).map(Some).map_err(failed)
 }
 
@@ -142,12 +170,24 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
     ) -> Result<Self, OpError> {
         let include = patterns("include", &action.include_patterns)?;
         let exclude = patterns("exclude", &action.exclude_patterns)?;
-        Ok(Self { edit, source, action, links: Links::new(source), include, exclude, created })
+        Ok(Self {
+            edit,
+            source,
+            action,
+            links: Links::new(source),
+            include,
+            exclude,
+            created,
+        })
     }
 
     fn made(&self) -> Made {
         let mode = self.action.mode.as_ref().map_or(0o755, Chmod::for_parents);
-        Made { mode, owner: self.action.owner, time: self.action.timestamp.unwrap_or(self.created) }
+        Made {
+            mode,
+            owner: self.action.owner,
+            time: self.action.timestamp.unwrap_or(self.created),
+        }
     }
 
     fn copy(&mut self, src: &TreePath) -> Result<(), OpError> {
@@ -155,13 +195,19 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
         let ensured = self.edit.resolve(ensured.as_bytes(), Follow::Last)?;
         self.edit.mkdir_all(&ensured, self.made())?;
         let dest = self.edit.resolve(dest.as_bytes(), Follow::Last)?;
-        let follow = if self.action.follow_symlink { Follow::Last } else { Follow::NotLast };
+        let follow = if self.action.follow_symlink {
+            Follow::Last
+        } else {
+            Follow::NotLast
+        };
         let from = self.source.resolve(src.as_bytes(), follow)?;
-        let not_found = || OpError::NotFound { path: src.to_string() };
+        let not_found = || OpError::NotFound {
+            path: src.to_string(),
+        };
         let found = self.source.lookup(&from).ok_or_else(not_found)?;
         let target = self.target(src, &found, dest)?;
         if !found.node.is_directory() {
-            return self.copy_file(&found, target, None);
+            return self.copy_file(&found, target, Above::Old);
         }
         self.copy_tree(found, target)
     }
@@ -175,9 +221,17 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
             None => false,
             Some(dest_is_directory) => (is_directory && !contents) || (!is_directory && dest_is_directory),
         };
-        let target = if into && !src.is_root() { dest.join_name(src.file_name())? } else { dest };
+        let target = if into && !src.is_root() {
+            dest.join_name(src.file_name())?
+        } else {
+            dest
+        };
         let new_root = contents && is_directory && there.is_none();
-        let needed = if new_root { target.clone() } else { target.parent().unwrap_or_default() };
+        let needed = if new_root {
+            target.clone()
+        } else {
+            target.parent().unwrap_or_default()
+        };
         self.edit.mkdir_all(&needed, self.made())?;
         Ok(target)
     }
@@ -199,9 +253,9 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
         meta
     }
 
-    /// Copies what is no directory. `above` is the directory of the source that it is in.
-    fn copy_file(&mut self, found: &Found<'_>, target: TreePath, above: Option<&TreePath>) -> Result<(), OpError> {
-        if let Some(there) = self.edit.look(&target) {
+    /// Copies what is no directory.
+    fn copy_file(&mut self, found: &Found<'_>, target: TreePath, above: Above) -> Result<(), OpError> {
+        if let Some(there) = self.look(&target, above) {
             let is_directory = there.node.is_directory();
             if is_directory && !self.action.always_replace_existing_dest_paths {
                 return Err(OpError::ReplaceDirectory { path: target });
@@ -210,18 +264,30 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
                 self.edit.remove(&target);
             }
         }
-        debug_assert!(above.is_none_or(|above| self.edit.is_directory(above)), "the parent was copied");
-        let dangling = || OpError::DanglingLink { path: found.path.clone() };
+        let dangling = || OpError::DanglingLink {
+            path: found.path.clone(),
+        };
         let node = self.links.node_at(found, &target).ok_or_else(dangling)?;
         let meta = self.metadata(found);
-        self.edit.put(Entry { path: target, meta, node });
+        self.edit.put(Entry {
+            path: target,
+            meta,
+            node,
+        });
         Ok(())
     }
 
     /// Makes the directory `target` for `found`. One that is there takes over what `found` has, unless it is the
     /// destination itself: that one only takes the time.
-    fn copy_directory(&mut self, found: &Found<'_>, target: &TreePath, place: Place) -> Result<(), OpError> {
-        let there = self.edit.look(target).map(std::borrow::Cow::into_owned);
+    /// Returns whether it is new.
+    fn copy_directory(
+        &mut self,
+        found: &Found<'_>,
+        target: &TreePath,
+        place: Place,
+        above: Above,
+    ) -> Result<Above, OpError> {
+        let there = self.look(target, above).map(Cow::into_owned);
         let there = match there {
             Some(entry) if !entry.node.is_directory() => {
                 if !self.action.always_replace_existing_dest_paths {
@@ -231,10 +297,17 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
             }
             there => there,
         };
+        let is_new = if there.is_some() { Above::Old } else { Above::New };
         let meta = match (there, place) {
             (None, _) => self.metadata(found),
-            (Some(there), Place::Destination) => Metadata { mtime: self.time(&found.meta), ..there.meta },
-            (Some(there), Place::OnTheWay) => Metadata { mode: found.meta.mode, ..there.meta },
+            (Some(there), Place::Destination) => Metadata {
+                mtime: self.time(&found.meta),
+                ..there.meta
+            },
+            (Some(there), Place::OnTheWay) => Metadata {
+                mode: found.meta.mode,
+                ..there.meta
+            },
             (Some(there), Place::Within) => {
                 let mut meta = self.metadata(found);
                 meta.xattrs.extend(there.meta.xattrs);
@@ -245,20 +318,47 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
             }
         };
         if !target.is_root() {
-            self.edit.put(Entry { path: target.clone(), meta, node: Node::Directory { opaque: false } });
+            self.edit.put(Entry {
+                path: target.clone(),
+                meta,
+                node: Node::Directory { opaque: false },
+            });
         }
-        Ok(())
+        Ok(is_new)
+    }
+
+    /// Returns what is at `path`, in a directory that may be new.
+    fn look(&self, path: &TreePath, above: Above) -> Option<Cow<'_, Entry>> {
+        match above {
+            Above::New => None,
+            Above::Old => self.edit.look(path),
+        }
     }
 
     fn copy_tree(&mut self, found: Found<'s>, target: TreePath) -> Result<(), OpError> {
-        self.copy_directory(&found, &target, Place::Destination)?;
+        let is_new = self.copy_directory(&found, &target, Place::Destination, Above::Old)?;
         let top = found.path.clone();
         let (include, exclude) = (MatchInfo::default(), MatchInfo::default());
-        let mut dirs = vec![Dir { found, target, copied: true, include, exclude }];
+        let mut dirs = vec![Dir {
+            found,
+            target,
+            copied: true,
+            is_new,
+            include,
+            exclude,
+        }];
         let mut walk = self.source.walk(&top);
-        let skipped = if top.is_root() { 0 } else { top.as_bytes().len() + 1 };
+        let skipped = if top.is_root() {
+            0
+        } else {
+            top.as_bytes().len() + 1
+        };
         while let Some(found) = walk.next() {
-            while dirs.len() > 1 && !dirs.last().is_some_and(|dir| found.path.starts_with(&dir.found.path)) {
+            while dirs.len() > 1
+                && !dirs
+                    .last()
+                    .is_some_and(|dir| found.path.starts_with(&dir.found.path))
+            {
                 dirs.pop();
             }
             let parent = dirs.last().expect("the top is never closed");
@@ -266,25 +366,34 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
             let relative = &found.path.as_bytes()[skipped..];
             let included = matched(self.include.as_ref(), relative, parent.include);
             let excluded = matched(self.exclude.as_ref(), relative, parent.exclude);
-            let wanted = included.is_none_or(|info| info.matched()) && !excluded.is_some_and(|info| info.matched());
+            let wanted =
+                included.is_none_or(|info| info.matched()) && !excluded.is_some_and(|info| info.matched());
             if wanted {
                 self.copy_pending(&mut dirs)?;
             }
+            let above = dirs.last().map_or(Above::Old, |dir| dir.is_new);
             if !found.node.is_directory() {
                 if wanted {
-                    let above = dirs.last().map(|dir| dir.target.clone());
-                    self.copy_file(&found, target, above.as_ref())?;
+                    self.copy_file(&found, target, above)?;
                 }
                 continue;
             }
+            let mut is_new = Above::Old;
             if wanted {
-                self.copy_directory(&found, &target, Place::Within)?;
+                is_new = self.copy_directory(&found, &target, Place::Within, above)?;
             } else if self.nothing_below(relative, included, excluded) {
                 walk.skip_below();
                 continue;
             }
             let (include, exclude) = (included.unwrap_or_default(), excluded.unwrap_or_default());
-            dirs.push(Dir { found, target, copied: wanted, include, exclude });
+            dirs.push(Dir {
+                found,
+                target,
+                copied: wanted,
+                is_new,
+                include,
+                exclude,
+            });
         }
         Ok(())
     }
@@ -294,19 +403,28 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
         let below = |patterns: &Option<Patterns>, may: fn(&Patterns, &[u8]) -> bool| {
             patterns.as_ref().is_some_and(|patterns| may(patterns, path))
         };
-        let not_included = included.is_some_and(|info| !info.matched()) && !below(&self.include, Patterns::may_include_below);
-        let stays_excluded = excluded.is_some_and(|info| info.matched()) && !below(&self.exclude, Patterns::may_match_below);
+        let not_included = included.is_some_and(|info| !info.matched())
+            && !below(&self.include, Patterns::may_include_below);
+        let stays_excluded =
+            excluded.is_some_and(|info| info.matched()) && !below(&self.exclude, Patterns::may_match_below);
         not_included || stays_excluded
     }
 
     /// Makes the directories that were not wanted themselves but hold something that is.
     fn copy_pending(&mut self, dirs: &mut [Dir<'_>]) -> Result<(), OpError> {
         for dir in dirs.iter_mut().filter(|dir| !dir.copied) {
-            self.copy_directory(&dir.found, &dir.target, Place::OnTheWay)?;
+            dir.is_new = self.copy_directory(&dir.found, &dir.target, Place::OnTheWay, Above::Old)?;
             dir.copied = true;
         }
         Ok(())
     }
+}
+
+/// Whether a directory of the destination was there before.
+#[derive(Clone, Copy)]
+enum Above {
+    New,
+    Old,
 }
 
 /// Where in the copy a directory is that may be there already.

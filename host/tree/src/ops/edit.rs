@@ -13,6 +13,7 @@ use crate::Node;
 use crate::Timestamp;
 use crate::Tree;
 use crate::TreePath;
+use crate::path::compare;
 use crate::tree::resolve;
 use crate::users::Ids;
 
@@ -20,7 +21,7 @@ use crate::users::Ids;
 #[derive(Debug)]
 pub(super) struct Edit<'a> {
     base: &'a Tree,
-    changes: BTreeMap<TreePath, Entry>,
+    changes: Changes,
     /// How many hard links were put, at least: without any, nothing needs to be looked for.
     links: usize,
 }
@@ -36,24 +37,33 @@ pub(super) struct Made {
 impl Made {
     pub(super) fn metadata(self) -> Metadata {
         let Ids { uid, gid } = self.owner.unwrap_or_default();
-        Metadata { mode: self.mode, uid, gid, mtime: self.time, xattrs: Vec::new() }
+        Metadata {
+            mode: self.mode,
+            uid,
+            gid,
+            mtime: self.time,
+            xattrs: Vec::new(),
+        }
     }
 }
 
 impl<'a> Edit<'a> {
     pub(super) fn new(base: &'a Tree) -> Self {
-        Self { base, changes: BTreeMap::new(), links: 0 }
+        Self {
+            base,
+            changes: Changes::default(),
+            links: 0,
+        }
     }
 
     /// Returns what is at `path` now. Never a whiteout.
     pub(super) fn look(&self, path: &TreePath) -> Option<Cow<'_, Entry>> {
-        if let Some(entry) = self.changes.get(path) {
+        if let Some(entry) = self.changes.get(path.as_bytes()) {
             return (entry.node != Node::Whiteout).then_some(Cow::Borrowed(entry));
         }
-        let mut above = path.parent();
-        while let Some(path) = above {
-            match self.changes.get(&path).map(|entry| &entry.node) {
-                Some(Node::Directory { opaque: false }) | None => above = path.parent(),
+        for above in path.above() {
+            match self.changes.get(above).map(|entry| &entry.node) {
+                Some(Node::Directory { opaque: false }) | None => {}
                 Some(_) => return None,
             }
         }
@@ -76,14 +86,17 @@ impl<'a> Edit<'a> {
     /// Returns what a hard link to the file at `path` is in this change set: a link when the file is part of it, else
     /// another file with the same content, for links do not reach into other layers.
     pub(super) fn link_to(&self, path: &TreePath) -> Option<Node> {
-        match self.changes.get(path).map(|entry| &entry.node) {
+        match self.changes.get(path.as_bytes()).map(|entry| &entry.node) {
             Some(Node::File { .. }) => Some(Node::Hardlink { target: path.clone() }),
             Some(node) => Some(node.clone()),
             None => {
                 self.look(path)?;
                 let found = self.base.lookup(path)?;
                 match self.base.file_of(&found) {
-                    Some((size, content)) => Some(Node::File { size, content: content.clone() }),
+                    Some((size, content)) => Some(Node::File {
+                        size,
+                        content: content.clone(),
+                    }),
                     None => Some(found.node.clone()),
                 }
             }
@@ -92,20 +105,35 @@ impl<'a> Edit<'a> {
 
     /// Moves the content of the file at `path`, which is about to go, to the first of its hard links.
     fn move_content(&mut self, path: &TreePath) {
-        if self.links == 0 || !matches!(self.changes.get(path).map(|entry| &entry.node), Some(Node::File { .. })) {
+        if self.links == 0
+            || !matches!(
+                self.changes.get(path.as_bytes()).map(|entry| &entry.node),
+                Some(Node::File { .. })
+            )
+        {
             return;
         }
         let is_link = |entry: &Entry| matches!(&entry.node, Node::Hardlink { target } if target == path);
         let mut heirs: Vec<TreePath> = Vec::new();
-        heirs.extend(self.changes.values().filter(|entry| is_link(entry)).map(|entry| entry.path.clone()));
-        let Some((first, others)) = heirs.split_first() else { return };
-        let content = self.changes.get(path).map(|entry| entry.node.clone());
-        if let (Some(heir), Some(node)) = (self.changes.get_mut(first), content) {
+        heirs.extend(
+            self.changes
+                .all()
+                .values()
+                .filter(|entry| is_link(entry))
+                .map(|entry| entry.path.clone()),
+        );
+        let Some((first, others)) = heirs.split_first() else {
+            return;
+        };
+        let content = self.changes.get(path.as_bytes()).map(|entry| entry.node.clone());
+        if let (Some(heir), Some(node)) = (self.changes.all().get_mut(first), content) {
             heir.node = node;
         }
         for other in others {
-            if let Some(link) = self.changes.get_mut(other) {
-                link.node = Node::Hardlink { target: first.clone() };
+            if let Some(link) = self.changes.all().get_mut(other) {
+                link.node = Node::Hardlink {
+                    target: first.clone(),
+                };
             }
         }
     }
@@ -117,13 +145,13 @@ impl<'a> Edit<'a> {
         self.links += usize::from(matches!(entry.node, Node::Hardlink { .. }));
         if let Node::Directory { opaque } = &mut entry.node {
             // What was there before this operation and was removed by it must not shine through.
-            *opaque |= match self.changes.get(&entry.path).map(|before| &before.node) {
+            *opaque |= match self.changes.get(entry.path.as_bytes()).map(|before| &before.node) {
                 Some(Node::Directory { opaque }) => *opaque,
                 Some(Node::Whiteout) => true,
                 _ => false,
             };
         }
-        self.changes.insert(entry.path.clone(), entry);
+        self.changes.insert(entry);
     }
 
     /// Removes `path` and all below it, if it is there.
@@ -132,16 +160,25 @@ impl<'a> Edit<'a> {
             return;
         }
         let mut gone: Vec<TreePath> = Vec::new();
-        let from_here = self.changes.range(path.clone()..);
-        gone.extend(from_here.map(|(path, _)| path).take_while(|below| below.starts_with(path)).cloned());
+        let from_here = self.changes.all().range(path.clone()..);
+        gone.extend(
+            from_here
+                .map(|(path, _)| path)
+                .take_while(|below| below.starts_with(path))
+                .cloned(),
+        );
         for path in gone {
             self.move_content(&path);
-            self.changes.remove(&path);
+            self.changes.all().remove(&path);
         }
         if self.look(path).is_some() {
             // It is in a layer below.
-            let entry = Entry { path: path.clone(), meta: Metadata::default(), node: Node::Whiteout };
-            self.changes.insert(path.clone(), entry);
+            let entry = Entry {
+                path: path.clone(),
+                meta: Metadata::default(),
+                node: Node::Whiteout,
+            };
+            self.changes.insert(entry);
         }
     }
 
@@ -152,7 +189,13 @@ impl<'a> Edit<'a> {
         while let Some(path) = at {
             match self.look(&path) {
                 Some(entry) if entry.node.is_directory() => break,
-                Some(_) => return Err(OpError::Path { action: "mkdir", path, problem: Problem::NotDirectory }),
+                Some(_) => {
+                    return Err(OpError::Path {
+                        action: "mkdir",
+                        path,
+                        problem: Problem::NotDirectory,
+                    });
+                }
                 None => {
                     at = path.parent();
                     missing.push(path);
@@ -160,7 +203,11 @@ impl<'a> Edit<'a> {
             }
         }
         for path in missing.into_iter().rev().filter(|path| !path.is_root()) {
-            self.put(Entry { path, meta: made.metadata(), node: Node::Directory { opaque: false } });
+            self.put(Entry {
+                path,
+                meta: made.metadata(),
+                node: Node::Directory { opaque: false },
+            });
         }
         Ok(())
     }
@@ -168,7 +215,11 @@ impl<'a> Edit<'a> {
     /// Checks that the directory that holds `path` is there.
     pub(super) fn check_parent(&self, action: &'static str, path: &TreePath) -> Result<(), OpError> {
         match self.parent_problem(path) {
-            Some(problem) => Err(OpError::Path { action, path: path.clone(), problem }),
+            Some(problem) => Err(OpError::Path {
+                action,
+                path: path.clone(),
+                problem,
+            }),
             None => Ok(()),
         }
     }
@@ -189,26 +240,86 @@ impl<'a> Edit<'a> {
 
     /// Returns the changes, with the directories above each.
     pub(super) fn finish(mut self) -> ChangeSet {
-        let mut above = Vec::new();
-        let mut last = TreePath::root();
-        for path in self.changes.keys() {
-            let parent = path.parent().unwrap_or_default();
+        let mut missing = Vec::new();
+        let mut last = &[][..];
+        for path in self.changes.paths() {
+            // What is next to a path that was looked at has nothing new above it.
+            let parent = path.above().next().unwrap_or_default();
             if parent == last {
                 continue;
             }
-            last = parent.clone();
-            let mut at = Some(parent);
-            while let Some(path) = at.filter(|path| !path.is_root() && !self.changes.contains_key(path)) {
-                at = path.parent();
-                above.push(path);
-            }
+            last = parent;
+            let unnamed = path
+                .above()
+                .take_while(|above| !above.is_empty() && self.changes.get(above).is_none());
+            missing.extend(unnamed.map(|above| path.prefix(above.len())));
         }
-        for path in above {
+        for path in missing {
             if let Some(found) = self.base.lookup(&path) {
                 let node = Node::Directory { opaque: false };
-                self.changes.insert(path.clone(), Entry { path, meta: found.meta.clone(), node });
+                self.changes.insert(Entry {
+                    path,
+                    meta: found.meta.clone(),
+                    node,
+                });
             }
         }
-        ChangeSet::from_sorted(self.changes.into_values().collect())
+        ChangeSet::from_sorted(self.changes.into_entries())
+    }
+}
+
+/// Entries by path. Those that come in order, as most do, are only appended.
+#[derive(Debug, Default)]
+struct Changes {
+    sorted: BTreeMap<TreePath, Entry>,
+    /// In order; none of them is in the map.
+    tail: Vec<Entry>,
+}
+
+impl Changes {
+    fn get(&self, path: &[u8]) -> Option<&Entry> {
+        let found = match self.tail.last() {
+            Some(last) if compare(last.path.as_bytes(), path).is_ge() => self
+                .tail
+                .binary_search_by(|entry| compare(entry.path.as_bytes(), path))
+                .ok(),
+            _ => None,
+        };
+        match found {
+            Some(at) => Some(&self.tail[at]),
+            None if self.sorted.is_empty() => None,
+            None => self.sorted.get(&TreePath::parse(path).ok()?),
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let is_next = self.tail.last().is_none_or(|last| last.path < entry.path);
+        let is_known = !self.sorted.is_empty() && self.sorted.contains_key(&entry.path);
+        if is_next && !is_known {
+            self.tail.push(entry);
+        } else {
+            self.all().insert(entry.path.clone(), entry);
+        }
+    }
+
+    /// Returns all entries as one map.
+    fn all(&mut self) -> &mut BTreeMap<TreePath, Entry> {
+        self.sorted
+            .extend(self.tail.drain(..).map(|entry| (entry.path.clone(), entry)));
+        &mut self.sorted
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &TreePath> {
+        self.sorted
+            .keys()
+            .chain(self.tail.iter().map(|entry| &entry.path))
+    }
+
+    fn into_entries(mut self) -> Vec<Entry> {
+        if self.sorted.is_empty() {
+            return self.tail;
+        }
+        self.all();
+        self.sorted.into_values().collect()
     }
 }

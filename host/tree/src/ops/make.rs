@@ -27,12 +27,20 @@ pub fn mkdir(dest: &Tree, action: &MkdirAction, created: Timestamp) -> Result<Ch
     let mut edit = Edit::new(dest);
     let path = edit.resolve(action.path.as_bytes(), Follow::Last)?;
     let time = action.timestamp.unwrap_or(created);
-    let made = Made { mode: action.mode & PERMISSIONS, owner: action.owner, time };
+    let made = Made {
+        mode: action.mode & PERMISSIONS,
+        owner: action.owner,
+        time,
+    };
     if action.make_parents {
         edit.mkdir_all(&path, made)?;
     } else if edit.look(&path).is_none() {
         edit.check_parent("mkdir", &path)?;
-        edit.put(Entry { path, meta: made.metadata(), node: Node::Directory { opaque: false } });
+        edit.put(Entry {
+            path,
+            meta: made.metadata(),
+            node: Node::Directory { opaque: false },
+        });
     }
     Ok(edit.finish())
 }
@@ -45,16 +53,36 @@ pub fn mkfile(dest: &Tree, action: &MkfileAction, created: Timestamp) -> Result<
     let mut edit = Edit::new(dest);
     let path = edit.resolve(action.path.as_bytes(), Follow::Last)?;
     if path.is_root() {
-        return Err(OpError::Path { action: "mkfile", path, problem: Problem::IsDirectory });
+        return Err(OpError::Path {
+            action: "mkfile",
+            path,
+            problem: Problem::IsDirectory,
+        });
     }
     edit.check_parent("open", &path)?;
     if edit.is_directory(&path) {
-        return Err(OpError::Path { action: "rename", path, problem: Problem::Exists });
+        return Err(OpError::Path {
+            action: "rename",
+            path,
+            problem: Problem::Exists,
+        });
     }
     let time = action.timestamp.unwrap_or(created);
-    let meta = Made { mode: action.mode & PERMISSIONS, owner: action.owner, time }.metadata();
+    let meta = Made {
+        mode: action.mode & PERMISSIONS,
+        owner: action.owner,
+        time,
+    }
+    .metadata();
     let size = u64::try_from(action.data.len()).unwrap_or(u64::MAX);
-    edit.put(Entry { path, meta, node: Node::File { size, content: Content::Inline(action.data.clone()) } });
+    edit.put(Entry {
+        path,
+        meta,
+        node: Node::File {
+            size,
+            content: Content::Inline(action.data.clone()),
+        },
+    });
     Ok(edit.finish())
 }
 
@@ -67,10 +95,25 @@ pub fn symlink(dest: &Tree, action: &SymlinkAction, created: Timestamp) -> Resul
     let path = edit.resolve(action.new_path.as_bytes(), Follow::Last)?;
     let exists = edit.look(&path).map(|_| Problem::Exists);
     if let Some(problem) = exists.or_else(|| edit.parent_problem(&path)) {
-        return Err(OpError::Symlink { old: action.old_path.clone(), new: path, problem });
+        return Err(OpError::Symlink {
+            old: action.old_path.clone(),
+            new: path,
+            problem,
+        });
     }
     let time = action.timestamp.unwrap_or(created);
-    let meta = Made { mode: PERMISSIONS, owner: action.owner, time }.metadata();
-    edit.put(Entry { path, meta, node: Node::Symlink { target: action.old_path.as_bytes().into() } });
+    let meta = Made {
+        mode: PERMISSIONS,
+        owner: action.owner,
+        time,
+    }
+    .metadata();
+    edit.put(Entry {
+        path,
+        meta,
+        node: Node::Symlink {
+            target: action.old_path.as_bytes().into(),
+        },
+    });
     Ok(edit.finish())
 }

@@ -27,7 +27,11 @@ pub fn rm(dest: &Tree, action: &RmAction) -> Result<ChangeSet, OpError> {
         }
         let path = edit.resolve(path.as_bytes(), Follow::NotLast)?;
         if !action.allow_not_found && edit.look(&path).is_none() {
-            return Err(OpError::Path { action: "stat", path, problem: Problem::NotFound });
+            return Err(OpError::Path {
+                action: "stat",
+                path,
+                problem: Problem::NotFound,
+            });
         }
         edit.remove(&path);
     }

@@ -31,9 +31,24 @@ pub fn unpack(
     let (_, path) = split_dest(&action.dest)?;
     let root = edit.resolve(path.as_bytes(), Follow::Last)?;
     let time = action.timestamp.unwrap_or(created);
-    edit.mkdir_all(&root, Made { mode: 0o755, owner: action.owner, time })?;
-    let mut unpacker = Unpacker { edit, root, action, parent: None };
-    let (links, others) = archive.entries().iter().partition::<Vec<_>, _>(|e| matches!(e.node, Node::Hardlink { .. }));
+    edit.mkdir_all(
+        &root,
+        Made {
+            mode: 0o755,
+            owner: action.owner,
+            time,
+        },
+    )?;
+    let mut unpacker = Unpacker {
+        edit,
+        root,
+        action,
+        parent: None,
+    };
+    let (links, others) = archive
+        .entries()
+        .iter()
+        .partition::<Vec<_>, _>(|e| matches!(e.node, Node::Hardlink { .. }));
     for entry in others.into_iter().chain(links) {
         unpacker.place(entry)?;
     }
@@ -57,7 +72,9 @@ impl Unpacker<'_, '_> {
         {
             return Ok(target.join_name(path.file_name())?);
         }
-        let target = self.edit.resolve(self.root.join(&above)?.as_bytes(), Follow::Last)?;
+        let target = self
+            .edit
+            .resolve(self.root.join(&above)?.as_bytes(), Follow::Last)?;
         let result = target.join_name(path.file_name())?;
         self.parent = Some((above, target));
         Ok(result)
@@ -76,14 +93,25 @@ impl Unpacker<'_, '_> {
         if entry.path.is_root() {
             if !self.root.is_root() {
                 let node = Node::Directory { opaque: false };
-                self.edit.put(Entry { path: self.root.clone(), meta, node });
+                self.edit.put(Entry {
+                    path: self.root.clone(),
+                    meta,
+                    node,
+                });
             }
             return Ok(());
         }
         let path = self.target(&entry.path)?;
         if let Some(above) = path.parent() {
             let time = meta.mtime;
-            self.edit.mkdir_all(&above, Made { mode: 0o755, owner: self.action.owner, time })?;
+            self.edit.mkdir_all(
+                &above,
+                Made {
+                    mode: 0o755,
+                    owner: self.action.owner,
+                    time,
+                },
+            )?;
         }
         let node = match &entry.node {
             Node::Whiteout => return Ok(()),
@@ -106,11 +134,15 @@ impl Unpacker<'_, '_> {
         self.parent = None;
         let target = self.target(target)?;
         match self.edit.link_to(&target) {
-            Some(Node::Directory { .. }) => {
-                Err(OpError::Path { action: "link", path: target, problem: Problem::IsDirectory })
-            }
+            Some(Node::Directory { .. }) => Err(OpError::Path {
+                action: "link",
+                path: target,
+                problem: Problem::IsDirectory,
+            }),
             Some(node) => Ok(node),
-            None => Err(OpError::DanglingLink { path: entry.path.clone() }),
+            None => Err(OpError::DanglingLink {
+                path: entry.path.clone(),
+            }),
         }
     }
 }

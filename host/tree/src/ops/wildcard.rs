@@ -25,7 +25,10 @@ pub fn has_wildcards(path: &str) -> bool {
 pub(crate) fn split_wildcards(path: &str) -> (String, String) {
     let path = kiln_pattern::clean(&format!("/{path}"));
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let first = parts.iter().position(|part| has_wildcards(part)).unwrap_or(parts.len());
+    let first = parts
+        .iter()
+        .position(|part| has_wildcards(part))
+        .unwrap_or(parts.len());
     (parts[..first].join("/"), parts[first..].join("/"))
 }
 
@@ -38,13 +41,24 @@ pub(super) fn matches(tree: &Tree, path: &str, follow: Follow) -> Result<Vec<Tre
     }
     let base = tree.resolve(&fixed, follow)?;
     if tree.lookup(&base).is_none() {
-        return Err(OpError::Path { action: "lstat", path: base, problem: Problem::NotFound });
+        return Err(OpError::Path {
+            action: "lstat",
+            path: base,
+            problem: Problem::NotFound,
+        });
     }
     // A malformed pattern matches nothing in BuildKit; here it is an error, for the user did not mean that.
-    glob_match(&pattern, b"").map_err(|source| OpError::Wildcard { pattern: path.to_owned(), source })?;
+    glob_match(&pattern, b"").map_err(|source| OpError::Wildcard {
+        pattern: path.to_owned(),
+        source,
+    })?;
     // A class may match a separator, so each can make the path one component deeper.
     let depth = pattern.bytes().filter(|b| matches!(b, b'/' | b'[')).count();
-    let skipped = if base.is_root() { 0 } else { base.as_bytes().len() + 1 };
+    let skipped = if base.is_root() {
+        0
+    } else {
+        base.as_bytes().len() + 1
+    };
     let mut found = Vec::new();
     let mut walk = tree.walk(&base);
     while let Some(entry) = walk.next() {

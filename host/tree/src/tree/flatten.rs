@@ -34,12 +34,17 @@ impl<'a> Links<'a> {
                 }
             }
         }
-        Self { tree, linked, first: HashMap::new() }
+        Self {
+            tree,
+            linked,
+            first: HashMap::new(),
+        }
     }
 
     /// Returns what `found` becomes at `path`; none for a hard link to nothing.
     pub(crate) fn node_at(&mut self, found: &Found<'_>, path: &TreePath) -> Option<Node> {
         let (layer, file) = match &found.node {
+            Node::File { .. } if self.linked.is_empty() => return Some(found.node.clone()),
             Node::Directory { .. } => return Some(Node::Directory { opaque: false }),
             Node::File { .. } => (found.layer(), found.entry()),
             Node::Hardlink { target } => self.tree.link_target(target, found.layer())?,
@@ -48,7 +53,9 @@ impl<'a> Links<'a> {
         let identity = (layer, file.path.clone());
         if self.linked.contains(&identity) {
             if let Some(target) = self.first.get(&identity) {
-                return Some(Node::Hardlink { target: target.clone() });
+                return Some(Node::Hardlink {
+                    target: target.clone(),
+                });
             }
             self.first.insert(identity, path.clone());
         }
@@ -60,11 +67,20 @@ impl Tree {
     /// Returns the whole tree as one change set: no whiteouts, no opaque directories, hard links among what is left.
     pub fn flatten(&self) -> ChangeSet {
         let mut links = Links::new(self);
-        let root = self.lookup(&TreePath::root()).filter(|root| self.layers.iter().any(|l| l.get(&root.path).is_some()));
-        let entries = root.into_iter().chain(self.walk(&TreePath::root())).filter_map(|found| {
-            let node = links.node_at(&found, &found.path)?;
-            Some(Entry { path: found.path.clone(), meta: found.meta.clone(), node })
-        });
+        let root = self
+            .lookup(&TreePath::root())
+            .filter(|root| self.layers.iter().any(|l| l.get(&root.path).is_some()));
+        let entries = root
+            .into_iter()
+            .chain(self.walk(&TreePath::root()))
+            .filter_map(|found| {
+                let node = links.node_at(&found, &found.path)?;
+                Some(Entry {
+                    path: found.path.clone(),
+                    meta: found.meta.clone(),
+                    node,
+                })
+            });
         ChangeSet::new(entries.collect())
     }
 }

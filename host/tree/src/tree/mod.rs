@@ -44,11 +44,17 @@ pub struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn named(entry: &'a Entry, layer: usize) -> Self {
-        Self { entry: Cow::Borrowed(entry), layer }
+        Self {
+            entry: Cow::Borrowed(entry),
+            layer,
+        }
     }
 
     fn implied(path: TreePath, layer: usize) -> Self {
-        Self { entry: Cow::Owned(implied_directory(path)), layer }
+        Self {
+            entry: Cow::Owned(implied_directory(path)),
+            layer,
+        }
     }
 
     /// Returns the entry. A hard link is returned as such, see [`Tree::file_of`].
@@ -77,8 +83,15 @@ impl Deref for Found<'_> {
 
 /// Returns the directory that a path implies which no layer names.
 pub(crate) fn implied_directory(path: TreePath) -> Entry {
-    let meta = Metadata { mode: 0o755, ..Metadata::default() };
-    Entry { path, meta, node: Node::Directory { opaque: false } }
+    let meta = Metadata {
+        mode: 0o755,
+        ..Metadata::default()
+    };
+    Entry {
+        path,
+        meta,
+        node: Node::Directory { opaque: false },
+    }
 }
 
 /// What a layer does to a path and what is below it in lower layers.
@@ -87,7 +100,7 @@ enum Barrier {
     Open,
     /// Hides what lower layers have there.
     Below,
-    /// A non-directory above the path: nothing of this layer is there either.
+    /// Has a non-directory above the path.
     Blocked,
 }
 
@@ -116,25 +129,20 @@ impl Tree {
     fn lookup_under(&self, path: &TreePath, count: usize) -> Option<Found<'_>> {
         let mut implied = path.is_root().then_some(0);
         for (index, layer) in self.layers[..count].iter().enumerate().rev() {
-            let barrier = barrier_above(layer, path);
-            if let Barrier::Blocked = barrier {
-                break;
-            }
             match layer.get(path) {
-                Some(Entry { node: Node::Whiteout, .. }) => {
-                    if !layer.below(path).is_empty() {
+                Some(entry) if entry.node.is_directory() => return Some(Found::named(entry, index)),
+                Some(entry) if entry.node.is_solid() && implied.is_none() => {
+                    return Some(Found::named(entry, index));
+                }
+                Some(entry) if entry.node.is_solid() => break,
+                here => {
+                    if layer.has_below(path) {
                         implied = implied.or(Some(index));
                     }
-                    break;
+                    if here.is_some() || !matches!(barrier_above(layer, path), Barrier::Open) {
+                        break;
+                    }
                 }
-                Some(entry) if entry.node.is_directory() => return Some(Found::named(entry, index)),
-                Some(entry) if implied.is_none() => return Some(Found::named(entry, index)),
-                Some(_) => break,
-                None if !layer.below(path).is_empty() => implied = implied.or(Some(index)),
-                None => {}
-            }
-            if let Barrier::Below = barrier {
-                break;
             }
         }
         implied.map(|index| Found::implied(path.clone(), index))
@@ -174,7 +182,9 @@ impl Tree {
         let (mut index, mut target) = (index, target);
         for _ in 0..MAX_LINKS {
             let layers = self.layers[..=index].iter().enumerate().rev();
-            let (at, entry) = layers.filter_map(|(at, layer)| Some((at, layer.get(target)?))).next()?;
+            let (at, entry) = layers
+                .filter_map(|(at, layer)| Some((at, layer.get(target)?)))
+                .next()?;
             match &entry.node {
                 Node::Hardlink { target: next } => (index, target) = (at, next),
                 Node::File { .. } => return Some((at, entry)),
@@ -188,8 +198,15 @@ impl Tree {
     pub fn file(&self, path: &TreePath) -> Option<Entry> {
         let found = self.lookup(&self.resolve_existing(path).ok()?)?;
         let (size, content) = self.file_of(&found)?;
-        let node = Node::File { size, content: content.clone() };
-        Some(Entry { path: found.path.clone(), meta: found.meta.clone(), node })
+        let node = Node::File {
+            size,
+            content: content.clone(),
+        };
+        Some(Entry {
+            path: found.path.clone(),
+            meta: found.meta.clone(),
+            node,
+        })
     }
 
     /// Returns what is in the directory `path`, by name. Empty for anything else.
@@ -211,14 +228,12 @@ impl Tree {
 
 fn barrier_above(layer: &ChangeSet, path: &TreePath) -> Barrier {
     let mut barrier = Barrier::Open;
-    let mut above = path.parent();
-    while let Some(path) = above {
-        match layer.get(&path).map(|entry| &entry.node) {
+    for above in path.above() {
+        match layer.get_bytes(above).map(|entry| &entry.node) {
             Some(Node::Whiteout | Node::Directory { opaque: true }) => barrier = Barrier::Below,
             Some(Node::Directory { opaque: false }) | None => {}
             Some(_) => return Barrier::Blocked,
         }
-        above = path.parent();
     }
     barrier
 }

@@ -57,7 +57,9 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     /// Puts the components of `path` before the rest.
     fn push(&mut self, path: &[u8]) {
-        let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+        let parts = path
+            .split(|&b| b == b'/')
+            .filter(|part| !part.is_empty() && *part != b".");
         self.rest.extend(parts.rev().map(Box::from));
     }
 
@@ -92,7 +94,12 @@ impl Resolver<'_> {
 /// Resolves the symlinks of `path` by what `readlink` says, see [`Tree::resolve`].
 pub(crate) fn resolve(path: &[u8], follow: Follow, readlink: Readlink<'_>) -> Result<TreePath, ResolveError> {
     let text = || String::from_utf8_lossy(path).into_owned();
-    let mut resolver = Resolver { readlink, rest: Vec::new(), at: TreePath::root(), links: 0 };
+    let mut resolver = Resolver {
+        readlink,
+        rest: Vec::new(),
+        at: TreePath::root(),
+        links: 0,
+    };
     resolver.push(path);
     while let Some(part) = resolver.rest.pop() {
         match resolver.step(&part, follow) {

@@ -25,9 +25,19 @@ struct Open {
 impl<'a> Walk<'a> {
     pub(super) fn new(tree: &'a Tree, path: &TreePath) -> Self {
         let is_directory = tree.lookup(path).is_some_and(|found| found.node.is_directory());
-        let floor = if is_directory { tree.floor(path) } else { tree.layers.len() };
+        let floor = if is_directory {
+            tree.floor(path)
+        } else {
+            tree.layers.len()
+        };
         let cursors = tree.layers.iter().map(|layer| layer.below(path)).collect();
-        Self { cursors, open: vec![Open { path: path.clone(), floor }] }
+        Self {
+            cursors,
+            open: vec![Open {
+                path: path.clone(),
+                floor,
+            }],
+        }
     }
 
     /// Leaves out what is below the entry that was returned last.
@@ -110,7 +120,12 @@ impl<'a> Iterator for Walk<'a> {
             let (layer, first) = self.first()?;
             let open = self.enclosing(first);
             let floor = open.floor;
-            if layer < floor && self.cursors.iter().skip(floor).all(|rest| rest.first().is_none_or(|e| e.path > *first))
+            if layer < floor
+                && self
+                    .cursors
+                    .iter()
+                    .skip(floor)
+                    .all(|rest| rest.first().is_none_or(|e| e.path > *first))
             {
                 let hidden = open_end(self.cursors[layer], &self.open);
                 self.cursors[layer] = &self.cursors[layer][hidden..];
@@ -135,7 +150,11 @@ fn open_end(rest: &[Entry], open: &[Open]) -> usize {
 
 /// Returns the path one component below `above` on the way to `path`.
 fn child_towards(above: &TreePath, path: &TreePath) -> TreePath {
-    let start = if above.is_root() { 0 } else { above.as_bytes().len() + 1 };
+    let start = if above.is_root() {
+        0
+    } else {
+        above.as_bytes().len() + 1
+    };
     let rest = &path.as_bytes()[start..];
     match rest.iter().position(|&b| b == b'/') {
         None => path.clone(),

@@ -26,15 +26,27 @@ fn number(text: Option<&&str>) -> u32 {
 }
 
 fn entry(line: &str) -> Entry {
-    let (mut words, mut meta) = (Vec::new(), Metadata { mode: 0o644, ..Metadata::default() });
+    let (mut words, mut meta) = (
+        Vec::new(),
+        Metadata {
+            mode: 0o644,
+            ..Metadata::default()
+        },
+    );
     for word in line.split_whitespace() {
-        let owner = word.split_once(':').and_then(|(u, g)| Some((u.parse().ok()?, g.parse().ok()?)));
+        let owner = word
+            .split_once(':')
+            .and_then(|(u, g)| Some((u.parse().ok()?, g.parse().ok()?)));
         if let Some((uid, gid)) = owner {
             (meta.uid, meta.gid) = (uid, gid);
         } else if let Some(seconds) = word.strip_prefix('@') {
-            meta.mtime = Timestamp { seconds: seconds.parse().unwrap(), nanos: 0 };
+            meta.mtime = Timestamp {
+                seconds: seconds.parse().unwrap(),
+                nanos: 0,
+            };
         } else if let Some((name, value)) = word.split_once('=') {
-            meta.xattrs.push((name.as_bytes().into(), value.as_bytes().into()));
+            meta.xattrs
+                .push((name.as_bytes().into(), value.as_bytes().into()));
         } else {
             words.push(word);
         }
@@ -43,20 +55,35 @@ fn entry(line: &str) -> Entry {
     let node = match words[0] {
         "d" => {
             meta.mode = mode(2).unwrap_or(0o755);
-            Node::Directory { opaque: words.contains(&"opaque") }
+            Node::Directory {
+                opaque: words.contains(&"opaque"),
+            }
         }
         "f" => {
             meta.mode = mode(2).unwrap_or(0o644);
             let content: Arc<[u8]> = words.get(3).unwrap_or(&"").as_bytes().into();
-            Node::File { size: content.len() as u64, content: Content::Inline(content) }
+            Node::File {
+                size: content.len() as u64,
+                content: Content::Inline(content),
+            }
         }
         "l" => {
             meta.mode = 0o777;
-            Node::Symlink { target: words[2].as_bytes().into() }
+            Node::Symlink {
+                target: words[2].as_bytes().into(),
+            }
         }
-        "h" => Node::Hardlink { target: path(words[2]) },
-        "c" => Node::CharDevice { major: number(words.get(2)), minor: number(words.get(3)) },
-        "b" => Node::BlockDevice { major: number(words.get(2)), minor: number(words.get(3)) },
+        "h" => Node::Hardlink {
+            target: path(words[2]),
+        },
+        "c" => Node::CharDevice {
+            major: number(words.get(2)),
+            minor: number(words.get(3)),
+        },
+        "b" => Node::BlockDevice {
+            major: number(words.get(2)),
+            minor: number(words.get(3)),
+        },
         "p" => Node::Fifo,
         "-" => {
             meta = Metadata::default();
@@ -64,7 +91,11 @@ fn entry(line: &str) -> Entry {
         }
         kind => panic!("`{kind}` is no kind of entry"),
     };
-    Entry { path: path(words[1]), meta, node }
+    Entry {
+        path: path(words[1]),
+        meta,
+        node,
+    }
 }
 
 pub(crate) fn changes(text: &str) -> ChangeSet {
@@ -85,9 +116,12 @@ pub(crate) fn show(entry: &Entry) -> String {
     let mut out = match &entry.node {
         Node::Directory { opaque: true } => format!("d {path} {:o} opaque", meta.mode),
         Node::Directory { opaque: false } => format!("d {path} {:o}", meta.mode),
-        Node::File { content: Content::Inline(content), .. } => {
-            format!("f {path} {:o} {}", meta.mode, text(content)).trim_end().to_owned()
-        }
+        Node::File {
+            content: Content::Inline(content),
+            ..
+        } => format!("f {path} {:o} {}", meta.mode, text(content))
+            .trim_end()
+            .to_owned(),
         Node::File { .. } => format!("f {path} {:o} ?", meta.mode),
         Node::Symlink { target } => format!("l {path} {}", text(target)),
         Node::Hardlink { target } => format!("h {path} {target}"),
@@ -114,7 +148,11 @@ pub(crate) fn show_all(entries: &[Entry]) -> String {
 
 /// Removes indentation and empty lines.
 pub(crate) fn lines(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.to_owned() + "\n").collect()
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| line.to_owned() + "\n")
+        .collect()
 }
 
 /// Reads a file of the shared data, which lies beside the repository.
@@ -122,7 +160,8 @@ pub(crate) fn shared(name: &str) -> String {
     let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let shared = std::env::var_os("KILN_SHARED").map_or_else(beside, Into::into);
     let path = shared.join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error} (KILN_SHARED?)", path.display()))
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error} (KILN_SHARED?)", path.display()))
 }
 
 /// Random numbers from a seed (splitmix64).
