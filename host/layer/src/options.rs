@@ -38,10 +38,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            entries: 2_000_000,
+            entries: 1_000_000,
             uncompressed: 1 << 40,
             header: 1 << 20,
-            index: 512 << 20,
+            index: 256 << 20,
             ratio: 20_000,
         }
     }

@@ -23,6 +23,13 @@ const MAX_HOPS: usize = 40;
 /// enough to be done in seconds.
 const MAX_SEARCHED: usize = 50_000_000;
 
+/// What following one part of a symbolic link's target counts like, in entries looked at.
+const STEP: usize = 64;
+/// Directories in one name.
+const MAX_DEPTH: usize = 512;
+/// Names of directories that the archive does not name, in bytes: long names imply many.
+const MAX_IMPLIED: usize = 256 << 20;
+
 /// What a member means for who writes files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Placed {
@@ -57,6 +64,7 @@ pub(crate) struct Placing {
     /// The parent that was resolved last, as it was written and as it is.
     parent: Option<(Vec<u8>, TreePath)>,
     searched: usize,
+    implied_bytes: usize,
 }
 
 /// What a directory gets that the layer does not name but makes opaque.
@@ -114,18 +122,26 @@ impl Placing {
             return Ok(resolved.clone());
         }
         let resolved = self.resolve(parents)?;
-        for path in ancestors(&resolved) {
+        for path in ancestors(&resolved).take_while(|path| !path.is_root()) {
             match self.get(&path).map(|item| &item.node) {
-                None if !path.is_root() => drop(self.implied.insert(path)),
                 Some(Node::Whiteout) => self.put(path, unnamed(), Node::Directory { opaque: true }),
-                _ => {}
+                Some(_) => break, // what is above was seen when it came
+                None => {
+                    self.implied_bytes += path.as_bytes().len();
+                    if !self.implied.insert(path) {
+                        break;
+                    }
+                }
             }
+        }
+        if self.implied_bytes > MAX_IMPLIED {
+            return Err("the archive leaves out too many directories".to_owned());
         }
         self.parent = Some((written, resolved.clone()));
         Ok(resolved)
     }
 
-    fn resolve(&self, parts: &[&[u8]]) -> Result<TreePath, String> {
+    fn resolve(&mut self, parts: &[&[u8]]) -> Result<TreePath, String> {
         let mut todo: Vec<Vec<u8>> = parts.iter().rev().map(|part| part.to_vec()).collect();
         let (mut at, mut hops) = (TreePath::root(), 0);
         while let Some(part) = todo.pop() {
@@ -151,6 +167,12 @@ impl Placing {
                         at = TreePath::root();
                     }
                     todo.extend(target.rsplit(|&b| b == b'/').map(<[u8]>::to_vec));
+                    self.searched += STEP * todo.len();
+                    if self.searched > MAX_SEARCHED {
+                        return Err(
+                            "the archive has too many names that lead through symbolic links".to_owned()
+                        );
+                    }
                 }
                 Some(_) => return Err(format!("it lies below `{next}`, which is no directory")),
             }
@@ -379,6 +401,9 @@ fn components(name: &[u8]) -> Result<Vec<&[u8]>, String> {
         .collect();
     match parts.contains(&&b".."[..]) {
         true => Err("the name has a `..`, which could lead out of the layer".to_owned()),
+        false if parts.len() > MAX_DEPTH => {
+            Err(format!("its name is more than {MAX_DEPTH} directories deep"))
+        }
         false => Ok(parts),
     }
 }

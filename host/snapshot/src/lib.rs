@@ -1,7 +1,7 @@
 //! Root file systems for steps: a stack of layer directories is prepared so that a step can change it, and what it
 //! changed comes back as a change set and a layer directory.
 //!
-//! [`Overlay`] is data only: whoever runs the step mounts it, in a mount namespace of its own. [`Copy`] is for where
+//! [`Overlay`] is data only: whoever runs the step mounts it, in a mount namespace of its own. [`struct@Copy`] is for where
 //! overlayfs cannot be mounted. Knows no image, blob or store.
 
 #[cfg(test)]

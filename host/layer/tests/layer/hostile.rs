@@ -231,6 +231,31 @@ fn a_header_that_claims_much_takes_no_memory() {
     );
 }
 
+/// Each name implies 400 directories: few bytes in the archive, many in memory and on the disk.
+#[test]
+fn names_that_imply_many_directories_are_refused() {
+    let member = |at: usize, depth: usize| {
+        let name = format!("{at}{}", "/dir".repeat(depth));
+        let record = format!("path={name}\n");
+        let length = record.len() + 1 + (record.len() + 5).to_string().len();
+        [
+            raw("p", b'x').data(format!("{length} {record}").as_bytes()),
+            raw("a", b'0'),
+        ]
+    };
+    let error = read(&raw_tar(&member(0, 600))).unwrap_err().to_string();
+    assert!(
+        error.contains("its name is more than 512 directories deep"),
+        "{error}"
+    );
+    let members: Vec<Raw> = (0..1500).flat_map(|at| member(at, 500)).collect();
+    let error = read(&raw_tar(&members)).unwrap_err().to_string();
+    assert!(
+        error.contains("the archive leaves out too many directories"),
+        "{error}"
+    );
+}
+
 #[test]
 fn too_many_attributes_are_refused() {
     let mut records = String::new();
