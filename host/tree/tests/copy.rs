@@ -44,7 +44,7 @@ fn action(text: &str) -> CopyAction {
                 action.timestamp = Some(Timestamp {
                     seconds: value.parse().unwrap(),
                     nanos: 0,
-                })
+                });
             }
             "include" => action.include_patterns.push(value.to_owned()),
             "exclude" => action.exclude_patterns.push(value.to_owned()),
@@ -493,7 +493,7 @@ fn archives_are_unpacked() {
     check(
         "",
         "f /a/b 600 1 @2",
-        "d /x 755 4:4 @9\n d /x/a 755 4:4 @2\n f /x/a/b 600 1 4:4 @2",
+        "d /x 755 4:4 @9\n d /x/a 755 @9\n f /x/a/b 600 1 4:4 @2",
     );
     check(
         "d /x 700",
@@ -503,14 +503,19 @@ fn archives_are_unpacked() {
     check(
         "d /x\n l /x/a /etc\n d /etc 700",
         "f /a/b",
-        "d /etc 700\n f /etc/b 644 4:4",
+        "d /x 755\n d /x/etc 755 @9\n f /x/etc/b 644 4:4",
+    );
+    check(
+        "d /x\n d /x/run 700\n l /x/a /run",
+        "d /a/c\n f /a/c/f 644 1\n h /a/c/h /a/c/f",
+        "d /x 755\n d /x/run 700\n d /x/run/c 755 4:4\n f /x/run/c/f 644 1 4:4\n h /x/run/c/h /x/run/c/f 4:4",
     );
     check(
         "d /x\n l /x/a /etc\n d /etc 700",
         "d /a\n f /a/b",
         "d /x 755\n d /x/a 755 4:4\n f /x/a/b 644 4:4",
     );
-    check("d /x\n l /x/a ../../..", "f /a/b", "f /b 644 4:4");
+    check("d /x\n l /x/a ../../..", "f /a/b", "d /x 755\n f /x/b 644 4:4");
     check("d /x\n d /x/a\n f /x/a/old", "f /a", "d /x 755\n f /x/a 644 4:4");
     check(
         "d /x",

@@ -138,6 +138,13 @@ fn names_are_in_the_order_of_a_walk() {
 }
 
 #[test]
+fn patterns_that_match_nothing_change_nothing() {
+    let test = "8f36dfd60011a21345427f4d3177b1223e11fbb732c18dd07cd8b2a27a0b53ca";
+    check("d /test\n f /test/foo 644 data0", "test", test);
+    check("d /test\n f /test/foo 644 data0", "test -*.git", test);
+}
+
+#[test]
 fn times_do_not_count() {
     check("f /foo 644 data0 @77", "foo", DATA0);
     for other in [

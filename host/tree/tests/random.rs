@@ -203,7 +203,7 @@ fn materialise(root: &Path, tree: &Tree) -> PathBuf {
 #[test]
 fn a_stack_of_layers_is_what_comes_out_when_they_are_unpacked() {
     let dir = tempfile::tempdir().unwrap();
-    for seed in 0..400 {
+    for seed in 0..150 {
         let mut random = Random(seed);
         let tree = random_tree(&mut random);
         let root = materialise(&dir.path().join("root"), &tree);
@@ -253,7 +253,7 @@ fn a_stack_of_layers_is_what_comes_out_when_they_are_unpacked() {
 
 #[test]
 fn two_layers_in_one_do_what_both_do() {
-    for seed in 0..1000 {
+    for seed in 0..600 {
         let mut random = Random(seed);
         let layers: Vec<ChangeSet> = (0..4).map(|_| random_layer(&mut random)).collect();
         let stack = |layers: &[ChangeSet]| list(&Tree::new(layers.iter().cloned().map(Arc::new).collect()));
@@ -320,7 +320,7 @@ fn copy_into(from: &Path, root: &Path, to: &Path) -> Option<()> {
 fn a_copy_is_what_comes_out_when_files_are_copied() {
     let dir = tempfile::tempdir().unwrap();
     let (mut copied, mut refused) = (0, 0);
-    for seed in 0..400 {
+    for seed in 0..300 {
         let mut random = Random(seed);
         let (dest, source) = (random_tree(&mut random), random_tree(&mut random));
         let (src, to) = (random_path(&mut random), random_path(&mut random));

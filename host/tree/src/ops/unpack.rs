@@ -14,10 +14,12 @@ use crate::Node;
 use crate::Timestamp;
 use crate::Tree;
 use crate::TreePath;
+use crate::tree::resolve;
 
-/// Unpacks the entries of an archive into the directory `action.dest`, which is made when it is missing. Directories
-/// on the way that are symlinks in the tree are followed inside it; whatever is in the way of an entry is replaced,
-/// only directories are merged. Owners are those of the archive, or the action's; modes and times the archive's.
+/// Unpacks the entries of an archive into the directory `action.dest`, which is made when it is missing. The
+/// destination is the root for symlinks on the way to an entry, as it is for BuildKit, which changes its root to it.
+/// Whatever is in the way of an entry is replaced, only directories are merged. Owners are those of the archive, or the
+/// action's; modes and times the archive's. Directories that the archive does not name are root's.
 ///
 /// # Errors
 /// The destination is no directory; a hard link names nothing.
@@ -39,10 +41,16 @@ pub fn unpack(
             time,
         },
     )?;
+    let implied = Made {
+        mode: 0o755,
+        owner: None,
+        time,
+    };
     let mut unpacker = Unpacker {
         edit,
         root,
         action,
+        implied,
         parent: None,
     };
     let (links, others) = archive
@@ -59,6 +67,8 @@ struct Unpacker<'d, 'a> {
     edit: Edit<'d>,
     root: TreePath,
     action: &'a CopyAction,
+    /// Metadata of directories that the archive does not name.
+    implied: Made,
     /// The last directory in the archive and where it is in the tree: entries come directory by directory.
     parent: Option<(TreePath, TreePath)>,
 }
@@ -72,9 +82,12 @@ impl Unpacker<'_, '_> {
         {
             return Ok(target.join_name(path.file_name())?);
         }
-        let target = self
-            .edit
-            .resolve(self.root.join(&above)?.as_bytes(), Follow::Last)?;
+        let readlink = |path: &TreePath| match &self.edit.look(&self.root.join(path).ok()?)?.node {
+            Node::Symlink { target } => Some(target.clone()),
+            _ => None,
+        };
+        let inside = resolve(above.as_bytes(), Follow::Last, &readlink)?;
+        let target = self.root.join(&inside)?;
         let result = target.join_name(path.file_name())?;
         self.parent = Some((above, target));
         Ok(result)
@@ -103,15 +116,7 @@ impl Unpacker<'_, '_> {
         }
         let path = self.target(&entry.path)?;
         if let Some(above) = path.parent() {
-            let time = meta.mtime;
-            self.edit.mkdir_all(
-                &above,
-                Made {
-                    mode: 0o755,
-                    owner: self.action.owner,
-                    time,
-                },
-            )?;
+            self.edit.mkdir_all(&above, self.implied)?;
         }
         let node = match &entry.node {
             Node::Whiteout => return Ok(()),
