@@ -67,7 +67,7 @@ fn interrupt_ends_the_build_and_leaves_nothing() {
 
 #[test]
 fn terminate_ends_the_build_and_leaves_nothing() {
-    check(Signal::TERM, 143);
+    check(Signal::TERM, 130);
 }
 
 #[test]
