@@ -4,6 +4,7 @@ use std::io;
 use std::io::Read;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
@@ -28,6 +29,8 @@ pub(crate) struct Sums {
 /// The end of the pipe that is parsed.
 pub(crate) struct Stream {
     chunks: Receiver<Result<Vec<u8>, LayerError>>,
+    /// Takes chunks back: memory that is new every time costs as much as reading.
+    spent: Sender<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
     position: u64,
@@ -40,10 +43,12 @@ pub(crate) fn pump<T>(
     parse: impl FnOnce(&mut Stream) -> Result<T, LayerError>,
 ) -> Result<(T, Sums), LayerError> {
     let (send, chunks) = mpsc::sync_channel(AHEAD);
+    let (spent, spare) = mpsc::channel();
     thread::scope(|scope| {
-        let reading = scope.spawn(move || forward(archive, options, &send));
+        let reading = scope.spawn(move || forward(archive, options, &send, &spare));
         let mut stream = Stream {
             chunks,
+            spent,
             chunk: Vec::new(),
             at: 0,
             position: 0,
@@ -61,10 +66,12 @@ fn forward(
     mut archive: impl Read,
     options: &ReadOptions,
     send: &SyncSender<Result<Vec<u8>, LayerError>>,
+    spare: &Receiver<Vec<u8>>,
 ) -> Option<Sums> {
     let (mut hasher, mut size) = (Hasher::new(), 0);
     loop {
-        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut chunk: Vec<u8> = spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK));
+        chunk.clear();
         match archive.by_ref().take(CHUNK as u64).read_to_end(&mut chunk) {
             Ok(0) => {
                 return Some(Sums {
@@ -116,10 +123,12 @@ impl Stream {
     /// Returns bytes that come next, at most `limit`; none at the end.
     pub(crate) fn next(&mut self, limit: u64) -> Result<&[u8], LayerError> {
         if self.at == self.chunk.len() {
-            self.chunk = match self.chunks.recv() {
+            let next = match self.chunks.recv() {
                 Ok(chunk) => chunk?,
                 Err(_) => Vec::new(),
             };
+            // Nobody takes it back once everything is read.
+            drop(self.spent.send(std::mem::replace(&mut self.chunk, next)));
             self.at = 0;
         }
         let left = self.chunk.len() - self.at;

@@ -185,7 +185,7 @@ impl Raw {
     pub(crate) fn header(&self) -> [u8; 512] {
         let mut block = [0; 512];
         block[..self.name.len()].copy_from_slice(&self.name);
-        block[100..108].copy_from_slice(b"0000644\0");
+        block[100..108].copy_from_slice(b"0000755\0");
         block[108..116].copy_from_slice(b"0000000\0");
         block[116..124].copy_from_slice(b"0000000\0");
         block[124..136].copy_from_slice(format!("{:011o}\0", self.data.len()).as_bytes());

@@ -105,6 +105,7 @@ fn bad_members_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let options = UnpackOptions {
             read: ReadOptions::new("sha256:test"),
+            owner: kiln_layer::Owner::Own,
             ..UnpackOptions::default()
         };
         assert_eq!(

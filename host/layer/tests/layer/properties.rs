@@ -18,7 +18,7 @@ use crate::fixture::tar;
 use crate::fixture::write;
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![8 => "[a-e]", 2 => "[a-z\u{e4}.-]{2,30}x", 1 => "[n]{120,255}"]
+    prop_oneof![8 => "[a-e]", 2 => "[a-z][a-z\u{e4}.-]{1,30}x", 1 => "[n]{120,255}"]
 }
 
 fn node() -> impl Strategy<Value = Node> {
