@@ -100,6 +100,7 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         threads,
         executor,
         network: Network::Default,
+        registry: kiln_registry::Client,
         unprivileged: !rustix::process::geteuid().is_root(),
         root,
     };

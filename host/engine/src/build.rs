@@ -121,6 +121,7 @@ impl BuildContext {
             "context" => &self.request.context,
             "dockerfile" => match &self.request.build_file {
                 BuildFile::Path { directory, .. } => return Ok(Some(directory.clone())),
+                BuildFile::InContext { .. } => &self.request.context,
                 BuildFile::Inline { name, data } => {
                     let cell = cell(&self.unpacked, "\0dockerfile".to_owned());
                     let write = || async { self.inline_file(name, data) };
@@ -142,7 +143,7 @@ impl BuildContext {
                 cell.get_or_try_init(|| async { self.new_scratch() }).await.cloned().map(Some)
             }
             Context::Archive(path) => {
-                let cell = cell(&self.unpacked, name.to_owned());
+                let cell = cell(&self.unpacked, path.display().to_string());
                 cell.get_or_try_init(|| self.unpack(path)).await.cloned().map(Some)
             }
         }

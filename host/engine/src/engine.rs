@@ -175,10 +175,11 @@ impl Run {
         let tree = self.build.layers.tree(&stack).await.map_err(EngineError::from)?;
         let files = RefTree::new(self.build.layers.clone(), stack, tree);
         match (files.size_of(name), &self.build.request.build_file) {
+            (Some(_), _) => Ok(files),
             (None, crate::request::BuildFile::Path { directory, .. }) => {
                 Err(BuildError::NoBuildFile { name: name.to_owned(), directory: directory.clone() })
             }
-            _ => Ok(files),
+            (None, _) => Err(BuildError::NoBuildFile { name: name.to_owned(), directory: "the context".into() }),
         }
     }
 

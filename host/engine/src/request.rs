@@ -50,6 +50,11 @@ pub enum BuildFile {
         /// The file's name in it.
         name: String,
     },
+    /// A file of the main context, which is an archive.
+    InContext {
+        /// Its path in the context.
+        name: String,
+    },
     /// A text that has no place.
     Inline {
         /// The name to show.
@@ -63,7 +68,7 @@ impl BuildFile {
     /// Returns the name to show.
     pub fn name(&self) -> &str {
         match self {
-            Self::Path { name, .. } | Self::Inline { name, .. } => name,
+            Self::Path { name, .. } | Self::InContext { name } | Self::Inline { name, .. } => name,
         }
     }
 }

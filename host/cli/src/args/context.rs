@@ -126,11 +126,8 @@ fn standard_input(file: Option<&str>, around: &mut Surroundings) -> Result<Main,
     std::io::Write::write_all(&mut spool, &head).map_err(unkept)?;
     std::io::copy(stdin, &mut spool).map_err(unkept)?;
     let path = spool.path().to_owned();
-    // The build file is in the archive: the engine looks there when the directory is the context's own archive.
-    let name = file.unwrap_or("Dockerfile").to_owned();
-    let build_file = BuildFile::Path {
-        directory: path.clone(),
-        name,
+    let build_file = BuildFile::InContext {
+        name: file.unwrap_or("Dockerfile").to_owned(),
     };
     Ok(Main {
         context: Context::Archive(path),
