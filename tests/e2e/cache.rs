@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use regex_lite::Regex;
+
 use crate::root;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Outcome;
@@ -29,8 +31,9 @@ fn build(kiln: &Kiln, project: &Project, args: &[&str]) -> Outcome {
     kiln.build(project.path(), &[&always[..], args].concat()).ok()
 }
 
-/// Returns the names of the steps that ran: those of the plain display that are not `CACHED`.
+/// Returns the names of the steps that ran, without their numbers: those of the plain display that are not `CACHED`.
 fn ran(outcome: &Outcome) -> BTreeSet<String> {
+    let position = Regex::new(r" ?\d+/\d+\]").expect("it is a pattern");
     let (mut names, mut cached) = (Vec::new(), BTreeSet::new());
     for line in outcome.stderr.lines() {
         let Some((number, rest)) = line.strip_prefix('#').and_then(|line| line.split_once(' ')) else {
@@ -39,7 +42,7 @@ fn ran(outcome: &Outcome) -> BTreeSet<String> {
         if rest.starts_with("CACHED") {
             cached.insert(number.to_owned());
         } else if rest.starts_with('[') && !rest.starts_with("[internal]") {
-            names.push((number.to_owned(), rest.to_owned()));
+            names.push((number.to_owned(), position.replace(rest, "]").into_owned()));
         }
     }
     let kept = names.into_iter().filter(|(number, _)| !cached.contains(number));
@@ -56,12 +59,12 @@ fn check(outcome: &Outcome, wanted: &[&str]) {
 }
 
 const ALL: [&str; 6] = [
-    "[one 2/3] COPY a /a",
-    "[one 3/3] RUN cat /a > /one",
-    "[two 2/3] COPY b /b",
-    "[two 3/3] RUN cat /b > /two",
-    "[stage-2 1/2] COPY --from=one /one /",
-    "[stage-2 2/2] COPY --from=two /two /",
+    "[one] COPY a /a",
+    "[one] RUN cat /a > /one",
+    "[two] COPY b /b",
+    "[two] RUN cat /b > /two",
+    "[stage-2] COPY --from=one /one /",
+    "[stage-2] COPY --from=two /two /",
 ];
 
 #[test]
@@ -87,7 +90,7 @@ fn a_step_with_the_same_result_ends_the_chain() {
     project.write("a", b"z");
     check(
         &build(&kiln, &project, &[]),
-        &["[one 2/3] COPY a /a", "[one 3/3] RUN wc -c < /a > /size"],
+        &["[one] COPY a /a", "[one] RUN wc -c < /a > /size"],
     );
 }
 
@@ -127,7 +130,7 @@ fn a_build_argument_counts_where_it_is_used() {
     drop(build(&kiln, &project, &[]));
     check(
         &build(&kiln, &project, &["--build-arg", "WHO=you"]),
-        &["[3/3] RUN echo $WHO > /who"],
+        &["[] RUN echo you > /who"],
     );
     check(&build(&kiln, &project, &["--build-arg", "WHO=me"]), &[]);
 }

@@ -75,12 +75,14 @@ impl User {
         for path in owned {
             chown(path);
         }
+        // The device for private networks is open to everybody on most machines, not in every container.
         // The kernel gives no user namespace to a process whose root is not that of its mount namespace.
         let chroot = "mkdir root; mount --rbind / root; exec chroot \"$place/root\"";
         let exec = if self.has_namespaces { "exec" } else { chroot };
         let script = format!(
             "set -e; cd \"$1\"; mount --bind \"$2\" kiln-bin\n\
              for file in passwd group subuid subgid; do touch /etc/$file; mount --bind etc-$file /etc/$file; done\n\
+             [ ! -e /dev/net/tun ] || {{ mknod -m 666 tun c 10 200; mount --bind tun /dev/net/tun; }}\n\
              place=$1; shift 2\n\
              {exec} setpriv --reuid {ID} --regid {ID} --clear-groups sh -c 'cd / && exec \"$@\"' sh \"$place/kiln-bin\" \"$@\""
         );
