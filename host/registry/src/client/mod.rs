@@ -1,0 +1,125 @@
+//! The client: what can be asked of a registry.
+
+mod blob;
+mod manifest;
+mod push;
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use blob::BlobStream;
+pub use manifest::Resolved;
+pub use push::BlobSource;
+pub use push::Pushed;
+
+use crate::Credentials;
+use crate::NoCredentials;
+use crate::RegistryError;
+
+/// How often and after which waits a request is sent again. Waits double, with jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// How often a request is sent at most; a transfer that gets on counts anew.
+    pub attempts: u32,
+    /// First wait.
+    pub base: Duration,
+    /// Longest wait; bounds `Retry-After` too.
+    pub longest: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 6,
+            base: Duration::from_millis(250),
+            longest: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A certificate authority that is trusted beside the system's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootCertificate {
+    /// A PEM file, such as docker's `certs.d/HOST/ca.crt`; may hold several.
+    File(PathBuf),
+    /// PEM text; may hold several.
+    Pem(Bytes),
+}
+
+/// How registries are spoken to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Registries (`host[:port]`) that may speak plain HTTP or have a certificate that cannot be verified. Loopback
+    /// addresses always may.
+    pub insecure: Vec<String>,
+    /// Knows the logins.
+    pub credentials: Arc<dyn Credentials>,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// How failed requests are repeated.
+    pub retry: Retry,
+    /// A connection on which no byte moves for so long counts as broken.
+    pub stall: Duration,
+    /// Trusted beside the system's certificate authorities.
+    pub roots: Vec<RootCertificate>,
+    /// Addresses of host names that are not looked up in DNS, as `/etc/hosts` has them.
+    pub hosts: BTreeMap<String, SocketAddr>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            insecure: Vec::new(),
+            credentials: Arc::new(NoCredentials),
+            user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
+            retry: Retry::default(),
+            stall: Duration::from_secs(60),
+            roots: Vec::new(),
+            hosts: BTreeMap::new(),
+        }
+    }
+}
+
+/// A client of all registries. Cheap to clone: clones share connections, tokens and what was learned of registries.
+#[derive(Clone)]
+pub struct Client {
+    insecure: Arc<BTreeSet<String>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("insecure", &self.insecure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Sets a client up. Opens no connection.
+    ///
+    /// # Errors
+    /// When a certificate cannot be used.
+    pub fn new(config: Config) -> Result<Self, RegistryError> {
+        Ok(Self {
+            insecure: Arc::new(config.insecure.into_iter().collect()),
+        })
+    }
+
+    /// Returns a client for which `registry` (`host[:port]`) may speak plain HTTP or have a certificate that cannot be
+    /// verified.
+    #[must_use]
+    pub fn allowing_insecure(&self, registry: &str) -> Self {
+        let mut insecure = BTreeSet::clone(&self.insecure);
+        insecure.insert(registry.to_owned());
+        Self {
+            insecure: Arc::new(insecure),
+        }
+    }
+}
