@@ -100,11 +100,26 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         threads,
         executor,
         network: Network::Default,
-        registry: kiln_registry::Client,
+        registry: registry(around, settings, wanted)?,
         unprivileged: !rustix::process::geteuid().is_root(),
         root,
     };
     Ok(Engine::open(config)?)
+}
+
+/// Returns how registries are talked to.
+///
+/// # Errors
+/// When the credentials file cannot be understood.
+fn registry(around: &Surroundings, settings: &Settings, wanted: &Wanted) -> Result<kiln_registry::Client, Failure> {
+    let configured = settings.registry.iter().filter(|(_, registry)| registry.insecure);
+    let insecure = configured.map(|(host, _)| host.clone()).chain(wanted.insecure_registries.clone());
+    let mut config = kiln_registry::Config { insecure: insecure.collect(), ..kiln_registry::Config::default() };
+    if let Some(file) = docker_config(around) {
+        let credentials = kiln_registry::DockerConfig::load(&file);
+        config.credentials = Arc::new(credentials.map_err(|e| Failure::failed(Report::of(&e)))?);
+    }
+    kiln_registry::Client::new(config).map_err(|e| Failure::failed(Report::of(&e)))
 }
 
 /// Returns what runs steps.

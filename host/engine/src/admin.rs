@@ -83,28 +83,48 @@ impl Engine {
     pub async fn inspect(&self, reference: &Reference) -> Result<Inspected, BuildError> {
         let failed = |source| EngineError::Image(source);
         if let Some(stored) = self.images().get(reference)? {
-            return Ok(inspect(stored.name, stored.descriptor, self.store()).await.map_err(failed)?);
+            return Ok(inspect(stored.name, stored.descriptor, self.store())
+                .await
+                .map_err(failed)?);
         }
-        let images = Images::new(self.store().clone(), self.config().registry.clone(), HashMap::new());
+        let images = Images::new(
+            self.store().clone(),
+            self.config().registry.clone(),
+            HashMap::new(),
+        );
         let (top, remote) = images.remote(reference).await.map_err(failed)?;
-        Ok(inspect(reference.to_string(), top, &remote).await.map_err(failed)?)
+        Ok(inspect(reference.to_string(), top, &remote)
+            .await
+            .map_err(failed)?)
     }
 
     /// Looks at an image of an OCI layout.
     ///
     /// # Errors
     /// When there is none or it is malformed.
-    pub async fn inspect_layout(&self, layout: &Layout, selector: Option<&str>) -> Result<Inspected, BuildError> {
+    pub async fn inspect_layout(
+        &self,
+        layout: &Layout,
+        selector: Option<&str>,
+    ) -> Result<Inspected, BuildError> {
         let failed = |source: ImageError| EngineError::Image(source);
-        let top = layout.select(selector).map_err(ImageError::from).map_err(failed)?;
-        Ok(inspect(layout.path().display().to_string(), top, layout).await.map_err(failed)?)
+        let top = layout
+            .select(selector)
+            .map_err(ImageError::from)
+            .map_err(failed)?;
+        Ok(inspect(layout.path().display().to_string(), top, layout)
+            .await
+            .map_err(failed)?)
     }
 
     /// Returns every blob of an image of the local store, documents in memory.
     fn image_blobs(&self, reference: &Reference) -> Result<(Descriptor, String, Vec<Blob>), BuildError> {
         let missing = || BuildError::Usage(format!("no such image: {}", reference.familiar()));
         let stored = self.images().get(reference)?.ok_or_else(missing)?;
-        let blobs = self.images().blobs(&stored.descriptor).map_err(EngineError::Image)?;
+        let blobs = self
+            .images()
+            .blobs(&stored.descriptor)
+            .map_err(EngineError::Image)?;
         let mut found = Vec::new();
         for blob in blobs {
             let document = MediaType::is_manifest(&blob.media_type) || MediaType::is_index(&blob.media_type);
@@ -113,7 +133,11 @@ impl Engine {
             } else {
                 BlobBytes::File(self.store().blob_path(&blob.digest))
             };
-            found.push(Blob { digest: blob.digest, size: blob.size, bytes });
+            found.push(Blob {
+                digest: blob.digest,
+                size: blob.size,
+                bytes,
+            });
         }
         Ok((stored.descriptor, stored.created, found))
     }
@@ -153,9 +177,16 @@ impl Engine {
             _ => ArchiveKind::Oci,
         };
         let names = vec![ImageName(reference.clone())];
-        let top = Top { descriptor, names, created, annotations: std::collections::BTreeMap::new() };
-        crate::export::to_file(dest, |out, place| Ok(kiln_export::write_archive(out, place, &top, &blobs, &kind)?))
-            .map_err(BuildError::Export)
+        let top = Top {
+            descriptor,
+            names,
+            created,
+            annotations: std::collections::BTreeMap::new(),
+        };
+        crate::export::to_file(dest, |out, place| {
+            Ok(kiln_export::write_archive(out, place, &top, &blobs, &kind)?)
+        })
+        .map_err(BuildError::Export)
     }
 }
 
@@ -164,7 +195,10 @@ async fn inspect(
     descriptor: Descriptor,
     documents: &dyn ReadDocument,
 ) -> Result<Inspected, ImageError> {
-    let malformed = |source| ImageError::Manifest { reference: name.clone(), source };
+    let malformed = |source| ImageError::Manifest {
+        reference: name.clone(),
+        source,
+    };
     let raw = documents.read(&descriptor).await?;
     let mut images = Vec::new();
     let mut open = vec![(descriptor.clone(), Some(raw.clone()))];
@@ -175,22 +209,37 @@ async fn inspect(
             None => match documents.read(&next).await {
                 Ok(bytes) => bytes,
                 Err(ImageError::Store(_) | ImageError::Layout(_)) => {
-                    images.push(InspectedImage { descriptor: next, config: None, layers: Vec::new() });
+                    images.push(InspectedImage {
+                        descriptor: next,
+                        config: None,
+                        layers: Vec::new(),
+                    });
                     continue;
                 }
                 Err(error) => return Err(error),
             },
         };
         match ManifestOrIndex::parse(&next.media_type, &bytes).map_err(malformed)? {
-            ManifestOrIndex::Index(index) => open.extend(index.manifests.into_iter().rev().map(|d| (d, None))),
+            ManifestOrIndex::Index(index) => {
+                open.extend(index.manifests.into_iter().rev().map(|d| (d, None)))
+            }
             ManifestOrIndex::Manifest(manifest) => {
                 let config = match documents.read(&manifest.config).await {
                     Ok(bytes) => ImageConfig::parse(&bytes).ok(),
                     Err(_) => None,
                 };
-                images.push(InspectedImage { descriptor: next, config, layers: manifest.layers });
+                images.push(InspectedImage {
+                    descriptor: next,
+                    config,
+                    layers: manifest.layers,
+                });
             }
         }
     }
-    Ok(Inspected { name, descriptor, raw, images })
+    Ok(Inspected {
+        name,
+        descriptor,
+        raw,
+        images,
+    })
 }

@@ -14,8 +14,8 @@ use kiln_plugin::FileTree;
 use kiln_plugin::Filter;
 use kiln_plugin::FrontendBridge;
 use kiln_plugin::HostError;
-use kiln_plugin::Lowered;
 use kiln_plugin::LogLevel;
+use kiln_plugin::Lowered;
 use kiln_plugin::Request;
 use kiln_plugin::ResolvedImage;
 use kiln_plugin::ResolvedSource;
@@ -63,8 +63,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn host_error(error: &EngineError) -> HostError {
     let text = chain(error);
     match error {
-        EngineError::Image(ImageError::Resolve { source, .. }) if source.is_not_found() => HostError::NotFound(text),
-        EngineError::Image(ImageError::Platform { .. } | ImageError::NoLayout(_)) => HostError::NotFound(text),
+        EngineError::Image(ImageError::Resolve { source, .. }) if source.is_not_found() => {
+            HostError::NotFound(text)
+        }
+        EngineError::Image(ImageError::Platform { .. } | ImageError::NoLayout(_)) => {
+            HostError::NotFound(text)
+        }
         EngineError::Image(ImageError::Resolve { .. }) => HostError::Unavailable(text),
         EngineError::NotYet(_) => HostError::Invalid(text),
         _ => HostError::Other(text),
@@ -73,12 +77,16 @@ fn host_error(error: &EngineError) -> HostError {
 
 impl Bridge {
     fn step(&self, name: &str) -> Step {
-        Step::start(&self.build.sink, Digest::of(format!("{} {name}", self.build.session)), name)
+        Step::start(
+            &self.build.sink,
+            Digest::of(format!("{} {name}", self.build.session)),
+            name,
+        )
     }
 
     async fn tree(&self, stack: Ref) -> Result<Arc<dyn FileTree>, HostError> {
         let tree = self.build.layers.tree(&stack).await.map_err(other)?;
-        Ok(Arc::new(RefTree::new(self.build.layers.clone(), stack, tree)))
+        Ok(Arc::new(RefTree::new(self.build.layers.clone(), tree)))
     }
 }
 
@@ -91,7 +99,9 @@ impl FrontendBridge for Bridge {
         mode: &str,
         name: &str,
     ) -> Result<ResolvedImage, HostError> {
-        let id: ImageId = identifier.parse().map_err(|error: ImageError| HostError::Invalid(chain(&error)))?;
+        let id: ImageId = identifier
+            .parse()
+            .map_err(|error: ImageError| HostError::Invalid(chain(&error)))?;
         let platform = platform.unwrap_or(&self.build.config.platform);
         let shown = match &id {
             _ if !name.is_empty() => name.to_owned(),
@@ -102,7 +112,11 @@ impl FrontendBridge for Bridge {
             Ok(image) => {
                 step.finish(End::Done);
                 let (reference, digest) = (image.pinned.clone(), image.digest.to_string());
-                Ok(ResolvedImage { reference, digest, config: image.config.to_vec() })
+                Ok(ResolvedImage {
+                    reference,
+                    digest,
+                    config: image.config.to_vec(),
+                })
             }
             Err(error) => {
                 step.finish(End::Failed(chain(&error)));
@@ -130,7 +144,10 @@ impl FrontendBridge for Bridge {
             [one] if ignore_file(one) => Some(self.step("[internal] load .dockerignore")),
             _ => None,
         };
-        let local = self.build.local(name, wanted, step.as_ref().map(Step::digest)).await;
+        let local = self
+            .build
+            .local(name, wanted, step.as_ref().map(Step::digest))
+            .await;
         let local = local.map_err(|error| host_error(&error))?;
         if let Some(step) = step {
             step.finish(End::Done);
@@ -143,13 +160,18 @@ impl FrontendBridge for Bridge {
         definition.check_input(result).map_err(invalid)?;
         self.reporter.learn(&self.build, definition);
         let graph = crate::ops::graph(&self.build, definition).map_err(other)?;
-        let edge = kiln_solver::Edge { vertex: kiln_solver::VertexId(result.vertex), output: result.output };
+        let edge = kiln_solver::Edge {
+            vertex: kiln_solver::VertexId(result.vertex),
+            output: result.output,
+        };
         let solved = self.session.solve(&graph, &[edge]).await.map_err(other)?;
         self.tree(solved.into_iter().next().unwrap_or_default()).await
     }
 
     async fn call_frontend(&self, name: &str, _: &Request) -> Result<Lowered, Failure> {
-        Err(Failure::of(format!("frontend `{name}` was not granted (sub-frontends are not supported yet)")))
+        Err(Failure::of(format!(
+            "frontend `{name}` was not granted (sub-frontends are not supported yet)"
+        )))
     }
 
     fn report(&self, diagnostic: Diagnostic) {
@@ -159,6 +181,11 @@ impl FrontendBridge for Bridge {
     fn log(&self, level: LogLevel, message: &str) {
         let data = format!("{level:?}: {message}\n").into_bytes();
         let at = std::time::SystemTime::now();
-        self.build.sink.emit(Event::Log { vertex: self.step, stream: Stream::Stderr, data, at });
+        self.build.sink.emit(Event::Log {
+            vertex: self.step,
+            stream: Stream::Stderr,
+            data,
+            at,
+        });
     }
 }

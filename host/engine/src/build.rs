@@ -62,7 +62,12 @@ pub(crate) struct BuildContext {
 }
 
 fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
-    cells.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+    cells
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(key)
+        .or_default()
+        .clone()
 }
 
 impl BuildContext {
@@ -74,15 +79,34 @@ impl BuildContext {
         sink: Arc<dyn Sink>,
     ) -> Self {
         let now = Timestamp::now();
-        let created = request.epoch.and_then(|epoch| Timestamp::from_second(epoch).ok()).unwrap_or(now);
+        let created = request
+            .epoch
+            .and_then(|epoch| Timestamp::from_second(epoch).ok())
+            .unwrap_or(now);
         let session = Digest::of(format!("{} {now}", std::process::id())).short();
         let (locals, found, unpacked, scratch, kept) = Default::default();
-        Self { config, request, layers, images, sink, session, created, locals, found, unpacked, scratch, kept }
+        Self {
+            config,
+            request,
+            layers,
+            images,
+            sink,
+            session,
+            created,
+            locals,
+            found,
+            unpacked,
+            scratch,
+            kept,
+        }
     }
 
     /// Keeps a layer for as long as the build.
     pub(crate) fn keep(&self, layer: Arc<Layer>) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(layer);
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(layer);
     }
 
     /// Returns the image, found once in a build.
@@ -107,7 +131,11 @@ impl BuildContext {
     /// Returns the image's layers as a stack; nothing is fetched yet. What is fetched later is reported under `vertex`.
     pub(crate) fn image_layers(&self, image: &Image, vertex: Option<Digest>) -> Ref {
         let fetch: Arc<dyn FetchLayer> = match vertex {
-            Some(vertex) => Arc::new(Reporting { inner: image.fetch.clone(), sink: self.sink.clone(), vertex }),
+            Some(vertex) => Arc::new(Reporting {
+                inner: image.fetch.clone(),
+                sink: self.sink.clone(),
+                vertex,
+            }),
             None => image.fetch.clone(),
         };
         let layers = image.manifest.layers.iter().zip(image.diff_ids());
@@ -140,19 +168,32 @@ impl BuildContext {
             Context::Directory(path) => Ok(Some(path.clone())),
             Context::Empty => {
                 let cell = cell(&self.unpacked, "\0empty".to_owned());
-                cell.get_or_try_init(|| async { self.new_scratch() }).await.cloned().map(Some)
+                cell.get_or_try_init(|| async { self.new_scratch() })
+                    .await
+                    .cloned()
+                    .map(Some)
             }
             Context::Archive(path) => {
                 let cell = cell(&self.unpacked, path.display().to_string());
-                cell.get_or_try_init(|| self.unpack(path)).await.cloned().map(Some)
+                cell.get_or_try_init(|| self.unpack(path))
+                    .await
+                    .cloned()
+                    .map(Some)
             }
         }
     }
 
     fn new_scratch(&self) -> Result<PathBuf, EngineError> {
-        let scratch = self.layers.store().scratch().map_err(crate::layers::LayersError::from)?;
+        let scratch = self
+            .layers
+            .store()
+            .scratch()
+            .map_err(crate::layers::LayersError::from)?;
         let path = scratch.path().to_owned();
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        self.scratch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(scratch);
         Ok(path)
     }
 
@@ -166,7 +207,10 @@ impl BuildContext {
     async fn unpack(&self, archive: &std::path::Path) -> Result<PathBuf, EngineError> {
         let directory = self.new_scratch()?;
         let (path, into) = (archive.to_owned(), directory.clone());
-        let failed = |source| EngineError::Archive { path: archive.to_owned(), source };
+        let failed = |source| EngineError::Archive {
+            path: archive.to_owned(),
+            source,
+        };
         tokio::task::spawn_blocking(move || crate::archive::unpack_context(&path, &into))
             .await
             .map_err(|error| EngineError::Panicked(error.to_string()))?
@@ -181,7 +225,10 @@ impl BuildContext {
         wanted: Wanted,
         vertex: Option<Digest>,
     ) -> Result<Local, EngineError> {
-        let root = self.directory(name).await?.ok_or_else(|| EngineError::NoContext(name.to_owned()))?;
+        let root = self
+            .directory(name)
+            .await?
+            .ok_or_else(|| EngineError::NoContext(name.to_owned()))?;
         let cell = cell(&self.locals, (name.to_owned(), wanted.clone()));
         let read = || async {
             let cache = self.layers.store().root().join("contexts");
@@ -207,7 +254,10 @@ impl BuildContext {
     /// Writes down what was learned about local contexts.
     pub(crate) fn save(&self) {
         let locals = self.locals.lock().unwrap_or_else(PoisonError::into_inner);
-        locals.values().filter_map(|cell| cell.get()).for_each(|local| local.tree.save());
+        locals
+            .values()
+            .filter_map(|cell| cell.get())
+            .for_each(|local| local.tree.save());
     }
 }
 
@@ -249,15 +299,16 @@ impl FetchLayer for Reporting {
     ) -> Result<(), ImageError> {
         let started = std::time::SystemTime::now();
         let emit = |current, completed| {
-            self.sink.emit(kiln_progress::Event::Status(kiln_progress::Status {
-                vertex: self.vertex,
-                id: blob.digest.to_string(),
-                action: "downloading",
-                current,
-                total: blob.size,
-                started,
-                completed,
-            }));
+            self.sink
+                .emit(kiln_progress::Event::Status(kiln_progress::Status {
+                    vertex: self.vertex,
+                    id: blob.digest.to_string(),
+                    action: "downloading",
+                    current,
+                    total: blob.size,
+                    started,
+                    completed,
+                }));
         };
         let last = Mutex::new(std::time::Instant::now());
         let forward = |bytes| {

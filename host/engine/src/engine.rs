@@ -19,6 +19,7 @@ use kiln_solver::Limits;
 use kiln_solver::SolveError;
 use kiln_solver::Solver;
 use kiln_solver::VertexId;
+use kiln_store::GcPolicy;
 use kiln_store::Store;
 
 use crate::bridge::Bridge;
@@ -62,10 +63,16 @@ impl Engine {
         let layers = Layers::open(LayersConfig {
             store: store.clone(),
             pool: kiln_layer::Pool::new(config.threads),
-            fetchers: Arc::new(Fetchers { client: config.registry.clone() }),
+            fetchers: Arc::new(Fetchers {
+                client: config.registry.clone(),
+            }),
             unprivileged: config.unprivileged,
         })?;
-        Ok(Self { config: Arc::new(config), store, layers })
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+            layers,
+        })
     }
 
     /// Returns the engine's setting.
@@ -86,21 +93,45 @@ impl Engine {
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub async fn build(&self, request: BuildRequest, sink: Arc<dyn Sink>) -> Result<BuildOutcome, BuildError> {
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        sink: Arc<dyn Sink>,
+    ) -> Result<BuildOutcome, BuildError> {
         let layouts = open_layouts(&request)?;
         let images = Images::new(self.store.clone(), self.config.registry.clone(), layouts);
         let (config, layers) = (self.config.clone(), self.layers.clone());
         let build = Arc::new(BuildContext::new(config, request, layers, images, sink.clone()));
         let index = StoreIndex::new(self.store.clone(), self.layers.clone());
-        let solver = Solver::new(Arc::new(index), Limits { parallel: self.config.parallelism });
+        let solver = Solver::new(
+            Arc::new(index),
+            Limits {
+                parallel: self.config.parallelism,
+            },
+        );
         let reporter = Arc::new(Reporter::new(sink));
         let session = Arc::new(solver.session(reporter.clone()));
-        let run = Run { build: build.clone(), session, reporter };
+        let run = Run {
+            build: build.clone(),
+            session,
+            reporter,
+        };
         let result = run.run().await;
         drop(run);
         solver.idle().await;
         build.save();
         result
+    }
+
+    /// Makes room by `policies`, BuildKit's defaults without any, and lets the system write out what is new. Called
+    /// after the user has the result.
+    ///
+    /// # Errors
+    /// When the store cannot be changed.
+    pub fn tidy(&self, policies: Vec<GcPolicy>) -> Result<(), BuildError> {
+        let policies = if policies.is_empty() { GcPolicy::defaults(self.store.disk_space()?).to_vec() } else { policies };
+        self.store.gc_all(&policies)?;
+        Ok(())
     }
 }
 
@@ -109,7 +140,9 @@ fn open_layouts(request: &BuildRequest) -> Result<HashMap<String, Layout>, Build
     for (name, context) in &request.contexts {
         if let NamedContext::OciLayout { path, selector } = context {
             let layout = Layout::open(path).map_err(|e| EngineError::Image(e.into()))?;
-            layout.select(selector.as_deref()).map_err(|e| EngineError::Image(e.into()))?;
+            layout
+                .select(selector.as_deref())
+                .map_err(|e| EngineError::Image(e.into()))?;
             layouts.insert(name.clone(), layout);
         }
     }
@@ -125,17 +158,31 @@ struct Run {
 impl Run {
     async fn run(&self) -> Result<BuildOutcome, BuildError> {
         let reference = self.build.request.frontend.as_deref();
-        let frontend = self.build.config.frontends.open(reference).await.map_err(BuildError::Plugin)?;
+        let frontend = self
+            .build
+            .config
+            .frontends
+            .open(reference)
+            .await
+            .map_err(BuildError::Plugin)?;
         let lowered = self.lower(&*frontend).await?;
         let built = self.solve(&lowered).await?;
-        let warnings = lowered.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
+        let warnings = lowered
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Warning)
+            .count();
         export::export(&self.build, &lowered, built, warnings).await
     }
 
     async fn lower(&self, frontend: &dyn Frontend) -> Result<Lowered, BuildError> {
         let name = self.build.request.build_file.name();
         let shown = format!("[internal] load build definition from {name}");
-        let step = Step::start(&self.build.sink, Digest::of(format!("{} {shown}", self.build.session)), &shown);
+        let step = Step::start(
+            &self.build.sink,
+            Digest::of(format!("{} {shown}", self.build.session)),
+            &shown,
+        );
         let vertex = step.digest();
         let files = match self.build_file(name).await {
             Ok(files) => Arc::new(files),
@@ -155,12 +202,16 @@ impl Run {
             reporter: self.reporter.clone(),
             step: vertex,
         });
-        let lowered = frontend.lower(&self.request(), files, bridge).await.map_err(|error| match error {
-            FrontendError::Failure(failure) => BuildError::Frontend(Box::new(failure)),
-            FrontendError::Plugin(error) => BuildError::Plugin(error),
-        })?;
+        let lowered = frontend
+            .lower(&self.request(), files, bridge)
+            .await
+            .map_err(|error| match error {
+                FrontendError::Failure(failure) => BuildError::Frontend(Box::new(failure)),
+                FrontendError::Plugin(error) => BuildError::Plugin(error),
+            })?;
         for diagnostic in &lowered.diagnostics {
-            self.reporter.warn(&self.build.sink, vertex, diagnostic, &lowered.definition.sources);
+            self.reporter
+                .warn(&self.build.sink, vertex, diagnostic, &lowered.definition.sources);
         }
         Ok(lowered)
     }
@@ -169,17 +220,24 @@ impl Run {
     async fn build_file(&self, name: &str) -> Result<RefTree, BuildError> {
         let beside = format!("{name}.dockerignore");
         let escape = |name: &str| name.replace(['*', '?', '[', '\\'], "?");
-        let wanted = Wanted { include: vec![escape(name), escape(&beside)], ..Wanted::default() };
+        let wanted = Wanted {
+            include: vec![escape(name), escape(&beside)],
+            ..Wanted::default()
+        };
         let local = self.build.local("dockerfile", wanted, None).await?;
         let stack = Ref::new(vec![local.layer]);
         let tree = self.build.layers.tree(&stack).await.map_err(EngineError::from)?;
-        let files = RefTree::new(self.build.layers.clone(), stack, tree);
+        let files = RefTree::new(self.build.layers.clone(), tree);
         match (files.size_of(name), &self.build.request.build_file) {
             (Some(_), _) => Ok(files),
-            (None, crate::request::BuildFile::Path { directory, .. }) => {
-                Err(BuildError::NoBuildFile { name: name.to_owned(), directory: directory.clone() })
-            }
-            (None, _) => Err(BuildError::NoBuildFile { name: name.to_owned(), directory: "the context".into() }),
+            (None, crate::request::BuildFile::Path { directory, .. }) => Err(BuildError::NoBuildFile {
+                name: name.to_owned(),
+                directory: directory.clone(),
+            }),
+            (None, _) => Err(BuildError::NoBuildFile {
+                name: name.to_owned(),
+                directory: "the context".into(),
+            }),
         }
     }
 
@@ -190,7 +248,11 @@ impl Run {
         request.args.clone_from(&asked.args);
         request.labels.clone_from(&asked.labels);
         request.platforms.clone_from(&asked.platforms);
-        request.contexts = asked.contexts.iter().map(|(name, context)| self.context(name, context)).collect();
+        request.contexts = asked
+            .contexts
+            .iter()
+            .map(|(name, context)| self.context(name, context))
+            .collect();
         request.options.clone_from(&asked.options);
         match &asked.no_cache {
             NoCache::Never => {}
@@ -198,7 +260,9 @@ impl Run {
             NoCache::Stages(stages) => request.options.push(("no-cache".to_owned(), stages.join(","))),
         }
         if asked.pull {
-            request.options.push(("image-resolve-mode".to_owned(), "pull".to_owned()));
+            request
+                .options
+                .push(("image-resolve-mode".to_owned(), "pull".to_owned()));
         }
         request
     }
@@ -207,10 +271,12 @@ impl Run {
         let value = match context {
             NamedContext::Files(_) => format!("local:{name}"),
             NamedContext::Image(reference) => format!("docker-image://{reference}"),
-            NamedContext::OciLayout { selector, .. } => match self.build.images.layout_digest(name, selector.as_deref()) {
-                Some(digest) => format!("oci-layout://{name}@{digest}"),
-                None => format!("oci-layout://{name}"),
-            },
+            NamedContext::OciLayout { selector, .. } => {
+                match self.build.images.layout_digest(name, selector.as_deref()) {
+                    Some(digest) => format!("oci-layout://{name}@{digest}"),
+                    None => format!("oci-layout://{name}"),
+                }
+            }
             NamedContext::Remote(url) => url.clone(),
         };
         (name.to_owned(), value)
@@ -221,21 +287,49 @@ impl Run {
         self.reporter.learn(&self.build, definition);
         let graph = crate::ops::graph(&self.build, definition)
             .map_err(|error| BuildError::Usage(format!("the frontend returned an invalid graph: {error}")))?;
-        let edge = |input: kiln_graph::Input| Edge { vertex: VertexId(input.vertex), output: input.output };
-        let targets: Vec<Edge> = lowered.outputs.iter().filter_map(|output| output.result).map(edge).collect();
-        let solved = self.session.solve(&graph, &targets).await.map_err(|error| self.failed(error, definition))?;
+        let edge = |input: kiln_graph::Input| Edge {
+            vertex: VertexId(input.vertex),
+            output: input.output,
+        };
+        let targets: Vec<Edge> = lowered
+            .outputs
+            .iter()
+            .filter_map(|output| output.result)
+            .map(edge)
+            .collect();
+        let solved = self
+            .session
+            .solve(&graph, &targets)
+            .await
+            .map_err(|error| self.failed(error, definition))?;
         let mut results = solved.into_iter();
-        let stack = |result: Option<kiln_graph::Input>| result.and_then(|_| results.next()).unwrap_or_default();
+        let stack =
+            |result: Option<kiln_graph::Input>| result.and_then(|_| results.next()).unwrap_or_default();
         let mut stack = stack;
-        Ok(lowered.outputs.iter().map(|output| Built { output: output.clone(), stack: stack(output.result) }).collect())
+        Ok(lowered
+            .outputs
+            .iter()
+            .map(|output| Built {
+                output: output.clone(),
+                stack: stack(output.result),
+            })
+            .collect())
     }
 
     fn failed(&self, error: SolveError, _: &Definition) -> BuildError {
         match error {
-            SolveError::Step { source: kiln_solver::OpError::Cancelled, .. } => BuildError::Canceled,
-            SolveError::Step { digest, name, source, .. } => {
-                BuildError::Step { name, vertex: digest, places: self.reporter.places(&digest), source }
-            }
+            SolveError::Step {
+                source: kiln_solver::OpError::Cancelled,
+                ..
+            } => BuildError::Canceled,
+            SolveError::Step {
+                digest, name, source, ..
+            } => BuildError::Step {
+                name,
+                vertex: digest,
+                places: self.reporter.places(&digest),
+                source,
+            },
             error @ SolveError::NoSuchTarget(_) => BuildError::Usage(error.to_string()),
         }
     }

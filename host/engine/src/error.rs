@@ -119,14 +119,13 @@ pub enum EngineError {
     /// A file operation failed.
     #[error(transparent)]
     File(kiln_tree::OpError),
-    /// An input of a file operation cannot be hashed.
-    #[error("failed to calculate checksum of ref {vertex}")]
+    /// What an operation reads of an input is not there or cannot be hashed. One line, as people search for it.
+    #[error("failed to compute cache key: failed to calculate checksum of ref {vertex}: {problem}")]
     Checksum {
-        /// The input's step.
+        /// The step that reads it.
         vertex: Digest,
         /// Why.
-        #[source]
-        source: kiln_tree::OpError,
+        problem: kiln_tree::OpError,
     },
     /// A layer cannot be read or made.
     #[error(transparent)]
@@ -138,7 +137,9 @@ pub enum EngineError {
     #[error(transparent)]
     Walk(#[from] WalkError),
     /// A source that is not understood.
-    #[error("unknown source `{0}` (expected docker-image://, oci-layout://, local://, git://, http:// or https://)")]
+    #[error(
+        "unknown source `{0}` (expected docker-image://, oci-layout://, local://, git://, http:// or https://)"
+    )]
     UnknownSource(String),
     /// A context that was not given.
     #[error("no context named `{0}` (give it with `--build-context {0}=…`)")]

@@ -16,7 +16,6 @@ use kiln_tree::Tree;
 use kiln_tree::TreePath;
 
 use crate::layers::Layers;
-use crate::layers::Ref;
 
 /// Largest file that is read at once, in bytes.
 const MAX_READ: u64 = 64 << 20;
@@ -25,13 +24,12 @@ const MAX_READ: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct RefTree {
     layers: Layers,
-    stack: Ref,
     tree: Tree,
 }
 
 impl RefTree {
-    pub(crate) fn new(layers: Layers, stack: Ref, tree: Tree) -> Self {
-        Self { layers, stack, tree }
+    pub(crate) fn new(layers: Layers, tree: Tree) -> Self {
+        Self { layers, tree }
     }
 
     /// Returns the size of a regular file.
@@ -44,24 +42,42 @@ impl RefTree {
         let (kind, size, target) = match &found.node {
             Node::Directory { .. } => (EntryKind::Directory, 0, None),
             Node::File { size, .. } => (EntryKind::File, *size, None),
-            Node::Symlink { target } => (EntryKind::Symlink, 0, Some(String::from_utf8_lossy(target).into_owned())),
+            Node::Symlink { target } => (
+                EntryKind::Symlink,
+                0,
+                Some(String::from_utf8_lossy(target).into_owned()),
+            ),
             _ => (EntryKind::Other, 0, None),
         };
         let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
         let meta = &found.meta;
-        FileEntry { path, kind, size, mode: meta.mode, uid: meta.uid, gid: meta.gid, target }
+        FileEntry {
+            path,
+            kind,
+            size,
+            mode: meta.mode,
+            uid: meta.uid,
+            gid: meta.gid,
+            target,
+        }
     }
 
     async fn load(&self, path: &str, limit: u64) -> Result<Vec<u8>, HostError> {
-        let resolved = self.tree.resolve_existing(&clean(path)?).map_err(|_| not_found(path))?;
+        let resolved = self
+            .tree
+            .resolve_existing(&clean(path)?)
+            .map_err(|_| not_found(path))?;
         let file = self.tree.file(&resolved);
         let invalid = || HostError::Invalid(format!("`{path}` is not a regular file"));
         let size = file.and_then(|file| file.size()).ok_or_else(invalid)?;
         if size > limit {
-            return Err(HostError::Limit(format!("`{path}` has {size} bytes, {limit} were allowed")));
+            return Err(HostError::Limit(format!(
+                "`{path}` has {size} bytes, {limit} were allowed"
+            )));
         }
         let read = self.layers.read_file(&self.tree, &resolved).await;
-        read.map_err(|error| HostError::Other(error.to_string()))?.ok_or_else(|| not_found(path))
+        read.map_err(|error| HostError::Other(error.to_string()))?
+            .ok_or_else(|| not_found(path))
     }
 }
 
@@ -89,7 +105,9 @@ impl FileBlob for Loaded {
     }
 
     async fn read(&self, offset: u64, len: u32) -> Result<Vec<u8>, HostError> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len());
         let end = start.saturating_add(len as usize).min(self.bytes.len());
         Ok(self.bytes[start..end].to_vec())
     }
@@ -99,10 +117,18 @@ impl FileBlob for Loaded {
 impl FileTree for RefTree {
     async fn stat(&self, path: &str) -> Result<Option<FileEntry>, HostError> {
         let path = clean(path)?;
-        Ok(self.tree.lookup(&path).map(|found| Self::entry(&path, found.entry())))
+        Ok(self
+            .tree
+            .lookup(&path)
+            .map(|found| Self::entry(&path, found.entry())))
     }
 
-    async fn glob(&self, patterns: &[String], after: Option<&str>, limit: usize) -> Result<Vec<FileEntry>, HostError> {
+    async fn glob(
+        &self,
+        patterns: &[String],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FileEntry>, HostError> {
         let patterns = Patterns::new(patterns).map_err(|error| HostError::Invalid(error.to_string()))?;
         let walked = self.tree.walk(&TreePath::root());
         let mut found: Vec<FileEntry> = walked
@@ -111,12 +137,16 @@ impl FileTree for RefTree {
             .collect();
         // By path as bytes, which is not the order of a walk.
         found.sort_by(|a, b| a.path.cmp(&b.path));
-        let start = after.map_or(0, |after| found.partition_point(|entry| entry.path.as_str() <= after));
+        let start = after.map_or(0, |after| {
+            found.partition_point(|entry| entry.path.as_str() <= after)
+        });
         Ok(found.into_iter().skip(start).take(limit).collect())
     }
 
     async fn open(&self, path: &str) -> Result<Arc<dyn FileBlob>, HostError> {
-        Ok(Arc::new(Loaded { bytes: self.load(path, MAX_READ).await? }))
+        Ok(Arc::new(Loaded {
+            bytes: self.load(path, MAX_READ).await?,
+        }))
     }
 
     async fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, HostError> {

@@ -41,7 +41,11 @@ impl StoreIndex {
     }
 
     fn rows(&self, entry: &Entry) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
-        let mut rows = vec![(OPS, entry.op.digest.as_bytes().to_vec(), entry.op.preimage.clone())];
+        let mut rows = vec![(
+            OPS,
+            entry.op.digest.as_bytes().to_vec(),
+            entry.op.preimage.clone(),
+        )];
         for (from, link) in entry.links() {
             let mut key = link_prefix(from, &link);
             key.extend_from_slice(entry.key.0.as_bytes());
@@ -92,10 +96,21 @@ impl CacheIndex<Ref> for StoreIndex {
     async fn records(&self, keys: &[KeyId]) -> Result<Vec<Record>, IndexError> {
         let mut found = Vec::new();
         for key in keys {
-            for (row, value) in self.store.scan(RECORDS, key.0.as_bytes()).map_err(IndexError::new)? {
+            for (row, value) in self
+                .store
+                .scan(RECORDS, key.0.as_bytes())
+                .map_err(IndexError::new)?
+            {
                 let made = value.get(..8).map(<[u8]>::to_vec).unwrap_or_default();
                 let id = row[32..].iter().map(|byte| char::from(*byte)).collect();
-                found.push((made, Record { key: *key, id, origin: Origin::Own }));
+                found.push((
+                    made,
+                    Record {
+                        key: *key,
+                        id,
+                        origin: Origin::Own,
+                    },
+                ));
             }
         }
         found.sort_by(|(a, _), (b, _)| b.cmp(a));
@@ -104,7 +119,9 @@ impl CacheIndex<Ref> for StoreIndex {
 
     async fn load(&self, record: &Record) -> Result<Option<Ref>, IndexError> {
         let key = record_key(record.key, &record.id);
-        let Some(value) = self.store.get(RECORDS, &key).map_err(IndexError::new)? else { return Ok(None) };
+        let Some(value) = self.store.get(RECORDS, &key).map_err(IndexError::new)? else {
+            return Ok(None);
+        };
         let mut layers = Vec::new();
         for id in value.get(8..).unwrap_or_default().chunks_exact(32) {
             let id = LayerId(Digest::from_bytes(id.try_into().unwrap_or_default()));
@@ -119,7 +136,8 @@ impl CacheIndex<Ref> for StoreIndex {
 
     async fn link(&self, entry: &Entry) -> Result<(), IndexError> {
         let rows = self.rows(entry);
-        let write = |entries: &kiln_store::Entries<'_>| rows.iter().try_for_each(|(b, k, v)| entries.put(b, k, v));
+        let write =
+            |entries: &kiln_store::Entries<'_>| rows.iter().try_for_each(|(b, k, v)| entries.put(b, k, v));
         self.store.transaction(write).map_err(IndexError::new)
     }
 
@@ -130,7 +148,9 @@ impl CacheIndex<Ref> for StoreIndex {
         let text: String = ids.iter().map(|id| id.0.hex()).collect();
         let id = Digest::of(text).hex();
         let key = record_key(entry.key, &id);
-        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let mut value = (now.as_nanos() as u64).to_be_bytes().to_vec();
         ids.iter().for_each(|id| value.extend_from_slice(id.0.as_bytes()));
         rows.push((RECORDS, key.clone(), value));

@@ -31,6 +31,8 @@ struct Known {
     inputs: Vec<Digest>,
     group: Option<String>,
     places: Vec<Place>,
+    /// Doing it again costs as much as looking it up: its result is not kept.
+    cheap: bool,
 }
 
 /// Turns the solver's events into progress, and remembers where vertices come from.
@@ -46,11 +48,23 @@ struct State {
     announced: HashSet<Digest>,
     started: HashSet<Digest>,
     over: HashSet<Digest>,
+    cached: HashSet<Digest>,
+}
+
+impl State {
+    /// Returns true for a step that was reported as cached and is evaluated again, which costs as much as a look-up: its
+    /// result is a list of what other layers have.
+    fn is_quiet(&self, vertex: &Digest) -> bool {
+        self.cached.contains(vertex) && self.known.get(vertex).is_some_and(|known| known.cheap)
+    }
 }
 
 impl Reporter {
     pub(crate) fn new(sink: Arc<dyn Sink>) -> Self {
-        Self { sink, state: Mutex::default() }
+        Self {
+            sink,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -63,21 +77,52 @@ impl Reporter {
         let sources: Vec<Arc<SourceFile>> = definition.sources.iter().cloned().map(Arc::new).collect();
         let mut state = self.state();
         for (vertex, digest) in definition.vertices.iter().zip(&digests) {
-            let inputs = vertex.op.inputs().iter().map(|input| digests[input.vertex as usize]).collect();
-            let place = |span: &Span| Some(Place { file: sources.get(span.source as usize)?.clone(), span: *span });
+            let inputs = vertex
+                .op
+                .inputs()
+                .iter()
+                .map(|input| digests[input.vertex as usize])
+                .collect();
+            let place = |span: &Span| {
+                Some(Place {
+                    file: sources.get(span.source as usize)?.clone(),
+                    span: *span,
+                })
+            };
             let places = vertex.spans.iter().filter_map(place).collect();
-            state.known.insert(*digest, Known { inputs, group: vertex.group.clone(), places });
+            state.known.insert(
+                *digest,
+                Known {
+                    inputs,
+                    group: vertex.group.clone(),
+                    places,
+                    cheap: matches!(vertex.op, kiln_graph::Op::File(_)),
+                },
+            );
         }
     }
 
     /// Returns where a vertex comes from.
     pub(crate) fn places(&self, vertex: &Digest) -> Vec<Place> {
-        self.state().known.get(vertex).map(|known| known.places.clone()).unwrap_or_default()
+        self.state()
+            .known
+            .get(vertex)
+            .map(|known| known.places.clone())
+            .unwrap_or_default()
     }
 
     /// Reports a diagnostic under a step.
-    pub(crate) fn warn(&self, sink: &Arc<dyn Sink>, vertex: Digest, diagnostic: &Diagnostic, sources: &[SourceFile]) {
-        let file = diagnostic.spans.first().and_then(|span| sources.get(span.source as usize));
+    pub(crate) fn warn(
+        &self,
+        sink: &Arc<dyn Sink>,
+        vertex: Digest,
+        diagnostic: &Diagnostic,
+        sources: &[SourceFile],
+    ) {
+        let file = diagnostic
+            .spans
+            .first()
+            .and_then(|span| sources.get(span.source as usize));
         let source = file.map(|file| kiln_progress::Source {
             name: file.name.clone(),
             language: file.language.clone(),
@@ -124,16 +169,29 @@ impl kiln_solver::Observer for Reporter {
             kiln_solver::Event::Decided(_) | kiln_solver::Event::IndexFailed(_) => {}
             kiln_solver::Event::Cached => {
                 self.announce(&mut state, vertex);
+                state.cached.insert(vertex.digest);
                 if state.over.insert(vertex.digest) {
-                    self.sink.emit(Event::Started { vertex: vertex.digest, at });
-                    self.sink.emit(Event::Finished { vertex: vertex.digest, end: End::Cached, at });
+                    self.sink.emit(Event::Started {
+                        vertex: vertex.digest,
+                        at,
+                    });
+                    self.sink.emit(Event::Finished {
+                        vertex: vertex.digest,
+                        end: End::Cached,
+                        at,
+                    });
                 }
             }
+            kiln_solver::Event::Started if state.is_quiet(&vertex.digest) => {}
+            kiln_solver::Event::Finished(Ok(())) if state.is_quiet(&vertex.digest) => {}
             kiln_solver::Event::Started => {
                 self.announce(&mut state, vertex);
                 state.over.remove(&vertex.digest);
                 if state.started.insert(vertex.digest) {
-                    self.sink.emit(Event::Started { vertex: vertex.digest, at });
+                    self.sink.emit(Event::Started {
+                        vertex: vertex.digest,
+                        at,
+                    });
                 }
             }
             kiln_solver::Event::Finished(result) => {
@@ -148,7 +206,11 @@ impl kiln_solver::Observer for Reporter {
                 }
                 self.announce(&mut state, vertex);
                 if state.over.insert(vertex.digest) {
-                    self.sink.emit(Event::Finished { vertex: vertex.digest, end, at });
+                    self.sink.emit(Event::Finished {
+                        vertex: vertex.digest,
+                        end,
+                        at,
+                    });
                 }
             }
         }

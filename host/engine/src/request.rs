@@ -96,7 +96,9 @@ impl Entitlement {
 
     /// Returns the entitlement of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::NetworkHost, Self::SecurityInsecure, Self::Device].into_iter().find(|e| e.name() == name)
+        [Self::NetworkHost, Self::SecurityInsecure, Self::Device]
+            .into_iter()
+            .find(|e| e.name() == name)
     }
 }
 

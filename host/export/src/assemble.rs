@@ -70,7 +70,9 @@ pub enum AssembleError {
     #[error("the frontend returned a malformed image config")]
     Config(#[source] ConfigError),
     /// The epoch is not a time.
-    #[error("`{0}` is not a time in seconds since 1970 that kiln can write (expected a value of SOURCE_DATE_EPOCH)")]
+    #[error(
+        "`{0}` is not a time in seconds since 1970 that kiln can write (expected a value of SOURCE_DATE_EPOCH)"
+    )]
     Epoch(i64),
 }
 
@@ -82,14 +84,27 @@ pub fn assemble(parts: &ImageParts, format: &Format) -> Result<Assembled, Assemb
     let epoch = parts.epoch.map(created_time).transpose()?;
     let config = config_bytes(parts, epoch)?;
     let oci = format.oci_media_types;
-    let config_type = if oci { MediaType::OCI_CONFIG } else { MediaType::DOCKER_CONFIG };
+    let config_type = if oci {
+        MediaType::OCI_CONFIG
+    } else {
+        MediaType::DOCKER_CONFIG
+    };
     let platform = image_platform(&config, &parts.platform);
     let mut manifest = Manifest {
         schema_version: 2,
-        media_type: if oci { MediaType::OCI_MANIFEST } else { MediaType::DOCKER_MANIFEST }.to_owned(),
+        media_type: if oci {
+            MediaType::OCI_MANIFEST
+        } else {
+            MediaType::DOCKER_MANIFEST
+        }
+        .to_owned(),
         artifact_type: None,
         config: Descriptor::of(config_type, &config),
-        layers: parts.layers.iter().map(|layer| converted(&layer.descriptor, oci)).collect(),
+        layers: parts
+            .layers
+            .iter()
+            .map(|layer| converted(&layer.descriptor, oci))
+            .collect(),
         subject: None,
         annotations: annotations(format, AnnotationLevel::Manifest, &platform),
     };
@@ -100,7 +115,12 @@ pub fn assemble(parts: &ImageParts, format: &Format) -> Result<Assembled, Assemb
     let mut descriptor = Descriptor::of(&manifest.media_type, &manifest_bytes);
     descriptor.annotations = annotations(format, AnnotationLevel::ManifestDescriptor, &platform);
     descriptor.platform = Some(platform);
-    Ok(Assembled { descriptor, manifest, manifest_bytes, config })
+    Ok(Assembled {
+        descriptor,
+        manifest,
+        manifest_bytes,
+        config,
+    })
 }
 
 /// Puts several images under one index. Returns the index's descriptor and bytes.
@@ -109,7 +129,10 @@ pub fn assemble_index(images: &[Assembled], format: &Format) -> (Descriptor, Vec
     if !format.oci_media_types {
         MediaType::DOCKER_INDEX.clone_into(&mut index.media_type);
     }
-    let chosen = format.annotations.iter().filter(|a| a.level == AnnotationLevel::Index);
+    let chosen = format
+        .annotations
+        .iter()
+        .filter(|a| a.level == AnnotationLevel::Index);
     index.annotations = chosen.map(|a| (a.key.clone(), a.value.clone())).collect();
     let bytes = pretty(&index);
     (Descriptor::of(&index.media_type, &bytes), bytes)
@@ -125,7 +148,10 @@ pub fn created_time(epoch: i64) -> Result<Timestamp, AssembleError> {
 
 fn annotations(format: &Format, level: AnnotationLevel, platform: &Platform) -> BTreeMap<String, String> {
     let for_us = |p: &Option<Platform>| p.as_ref().is_none_or(|p| p.normalised() == platform.normalised());
-    let chosen = format.annotations.iter().filter(|a| a.level == level && for_us(&a.platform));
+    let chosen = format
+        .annotations
+        .iter()
+        .filter(|a| a.level == level && for_us(&a.platform));
     chosen.map(|a| (a.key.clone(), a.value.clone())).collect()
 }
 
@@ -152,17 +178,33 @@ fn config_bytes(parts: &ImageParts, epoch: Option<Timestamp>) -> Result<Vec<u8>,
     } else {
         ImageConfig::parse(&parts.config).map_err(AssembleError::Config)?
     };
-    let base_history = ImageConfig::parse(&parts.base_config).map(|base| history_of(&base)).unwrap_or_default();
+    let base_history = ImageConfig::parse(&parts.base_config)
+        .map(|base| history_of(&base))
+        .unwrap_or_default();
     let mut history = history_of(&config);
     complete_history(&mut history, &parts.layers);
     fill_times(&mut history);
     if let Some(epoch) = epoch {
-        let kept = history.iter().zip(&base_history).take_while(|(ours, base)| same_step(ours, base)).count();
-        history.iter_mut().skip(kept).for_each(|step| clamp(step, "created", epoch));
+        let kept = history
+            .iter()
+            .zip(&base_history)
+            .take_while(|(ours, base)| same_step(ours, base))
+            .count();
+        history
+            .iter_mut()
+            .skip(kept)
+            .for_each(|step| clamp(step, "created", epoch));
     }
     let document = config.json_mut();
-    let diff_ids: Vec<String> = parts.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
-    document.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": diff_ids }));
+    let diff_ids: Vec<String> = parts
+        .layers
+        .iter()
+        .map(|layer| layer.diff_id.to_string())
+        .collect();
+    document.insert(
+        "rootfs".to_owned(),
+        json!({ "type": "layers", "diff_ids": diff_ids }),
+    );
     if !document.get("created").is_some_and(Value::is_string) {
         let last = history.iter().rev().find_map(|step| step.get("created").cloned());
         document.insert("created".to_owned(), last.unwrap_or(Value::Null));
@@ -170,7 +212,10 @@ fn config_bytes(parts: &ImageParts, epoch: Option<Timestamp>) -> Result<Vec<u8>,
     if document["created"].is_null() {
         document.remove("created");
     }
-    document.insert("history".to_owned(), history.into_iter().map(Value::Object).collect());
+    document.insert(
+        "history".to_owned(),
+        history.into_iter().map(Value::Object).collect(),
+    );
     if let Some(epoch) = epoch {
         clamp(document, "created", epoch);
     }
@@ -194,7 +239,11 @@ type Step = Map<String, Value>;
 
 fn history_of(config: &ImageConfig) -> Vec<Step> {
     let steps = config.json().get("history").and_then(Value::as_array);
-    steps.into_iter().flatten().filter_map(|step| step.as_object().cloned()).collect()
+    steps
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step.as_object().cloned())
+        .collect()
 }
 
 fn makes_layer(step: &Step) -> bool {
@@ -210,7 +259,10 @@ fn text(time: Timestamp) -> Value {
 }
 
 fn clamp(document: &mut Step, key: &str, epoch: Timestamp) {
-    let time = document.get(key).and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok());
+    let time = document
+        .get(key)
+        .and_then(Value::as_str)
+        .and_then(|t| t.parse::<Timestamp>().ok());
     if time.is_none_or(|time| time > epoch) {
         document.insert(key.to_owned(), text(epoch));
     }
@@ -287,7 +339,13 @@ mod tests {
 
     fn parts(config: &str, layers: Vec<LayerPart>, epoch: Option<i64>) -> ImageParts {
         let platform = Platform::new("linux", "amd64", None);
-        ImageParts { config: config.into(), base_config: Vec::new(), layers, platform, epoch }
+        ImageParts {
+            config: config.into(),
+            base_config: Vec::new(),
+            layers,
+            platform,
+            epoch,
+        }
     }
 
     #[track_caller]
@@ -295,13 +353,24 @@ mod tests {
         let image = assemble(parts, &Format::default()).unwrap();
         let config: Value = serde_json::from_slice(&image.config).unwrap();
         let steps = config["history"].as_array().unwrap().iter().map(|step| {
-            let empty = if step["empty_layer"] == true { " (empty)" } else { "" };
-            format!("{} {}{empty}", step["created"].as_str().unwrap_or("-"), step["created_by"].as_str().unwrap_or("-"))
+            let empty = if step["empty_layer"] == true {
+                " (empty)"
+            } else {
+                ""
+            };
+            format!(
+                "{} {}{empty}",
+                step["created"].as_str().unwrap_or("-"),
+                step["created_by"].as_str().unwrap_or("-")
+            )
         });
         let mut got: Vec<String> = steps.collect();
         got.push(format!("created {}", config["created"].as_str().unwrap_or("-")));
         assert_eq!(got, expect);
-        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), parts.layers.len());
+        assert_eq!(
+            config["rootfs"]["diff_ids"].as_array().unwrap().len(),
+            parts.layers.len()
+        );
     }
 
     #[test]
@@ -323,12 +392,20 @@ mod tests {
     fn layers_and_history_are_brought_together() {
         check(
             &parts("", vec![layer("a", 5), layer("b", 6)], None),
-            &["1970-01-01T00:00:05Z made a", "1970-01-01T00:00:06Z made b", "created 1970-01-01T00:00:06Z"],
+            &[
+                "1970-01-01T00:00:05Z made a",
+                "1970-01-01T00:00:06Z made b",
+                "created 1970-01-01T00:00:06Z",
+            ],
         );
         let config = r#"{"history":[{"created_by":"one"},{"created_by":"two"}]}"#;
         check(
             &parts(config, vec![layer("a", 5)], None),
-            &["1970-01-01T00:00:05Z one", "1970-01-01T00:00:05Z two (empty)", "created 1970-01-01T00:00:05Z"],
+            &[
+                "1970-01-01T00:00:05Z one",
+                "1970-01-01T00:00:05Z two (empty)",
+                "created 1970-01-01T00:00:05Z",
+            ],
         );
     }
 
@@ -337,15 +414,33 @@ mod tests {
         let config = r#"{"created":"2030-01-01T00:00:00Z","history":[
             {"created":"1970-01-01T00:00:01Z","created_by":"base"},{"created_by":"RUN"}]}"#;
         let mut parts = parts(config, vec![layer("a", 1), layer("b", 99)], Some(7));
-        check(&parts, &["1970-01-01T00:00:01Z base", "1970-01-01T00:00:07Z RUN", "created 1970-01-01T00:00:07Z"]);
+        check(
+            &parts,
+            &[
+                "1970-01-01T00:00:01Z base",
+                "1970-01-01T00:00:07Z RUN",
+                "created 1970-01-01T00:00:07Z",
+            ],
+        );
         parts.epoch = Some(0);
-        parts.base_config = br#"{"history":[{"created":"1970-01-01T00:00:01Z","created_by":"base"}]}"#.to_vec();
-        check(&parts, &["1970-01-01T00:00:01Z base", "1970-01-01T00:00:00Z RUN", "created 1970-01-01T00:00:00Z"]);
+        parts.base_config =
+            br#"{"history":[{"created":"1970-01-01T00:00:01Z","created_by":"base"}]}"#.to_vec();
+        check(
+            &parts,
+            &[
+                "1970-01-01T00:00:01Z base",
+                "1970-01-01T00:00:00Z RUN",
+                "created 1970-01-01T00:00:00Z",
+            ],
+        );
     }
 
     #[test]
     fn media_types_are_of_one_family() {
-        let format = Format { oci_media_types: false, ..Format::default() };
+        let format = Format {
+            oci_media_types: false,
+            ..Format::default()
+        };
         let image = assemble(&parts("", vec![layer("a", 5)], None), &format).unwrap();
         assert_eq!(image.manifest.media_type, MediaType::DOCKER_MANIFEST);
         assert_eq!(image.manifest.layers[0].media_type, MediaType::DOCKER_LAYER_GZIP);

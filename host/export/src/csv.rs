@@ -6,7 +6,11 @@ pub fn split(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
-        let (field, after) = if rest.starts_with('"') { quoted(rest)? } else { plain(rest)? };
+        let (field, after) = if rest.starts_with('"') {
+            quoted(rest)?
+        } else {
+            plain(rest)?
+        };
         fields.push(field);
         match after.strip_prefix(',') {
             Some(next) => rest = next,
@@ -44,7 +48,12 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: Option<&[&str]>) {
-        assert_eq!(split(text).as_deref(), expect.map(|e| e.iter().map(|s| (*s).to_owned()).collect()).as_deref());
+        assert_eq!(
+            split(text).as_deref(),
+            expect
+                .map(|e| e.iter().map(|s| (*s).to_owned()).collect())
+                .as_deref()
+        );
     }
 
     #[test]

@@ -42,7 +42,11 @@ pub struct Blob {
 impl Blob {
     /// Returns a blob of `bytes`.
     pub fn of(bytes: Vec<u8>) -> Self {
-        Self { digest: Digest::of(&bytes), size: bytes.len() as u64, bytes: BlobBytes::Memory(bytes) }
+        Self {
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            bytes: BlobBytes::Memory(bytes),
+        }
     }
 }
 
@@ -82,15 +86,22 @@ impl Top {
     fn entries(&self) -> Vec<Descriptor> {
         let mut plain = self.descriptor.clone();
         plain.annotations.extend(self.annotations.clone());
-        plain.annotations.insert("org.opencontainers.image.created".to_owned(), self.created.clone());
+        plain.annotations.insert(
+            "org.opencontainers.image.created".to_owned(),
+            self.created.clone(),
+        );
         if self.names.is_empty() {
             return vec![plain];
         }
         let named = |name: &ImageName| {
             let mut entry = plain.clone();
-            entry.annotations.insert("io.containerd.image.name".to_owned(), name.0.to_string());
+            entry
+                .annotations
+                .insert("io.containerd.image.name".to_owned(), name.0.to_string());
             let tag = name.0.tag().unwrap_or("latest").to_owned();
-            entry.annotations.insert("org.opencontainers.image.ref.name".to_owned(), tag);
+            entry
+                .annotations
+                .insert("org.opencontainers.image.ref.name".to_owned(), tag);
             entry
         };
         self.names.iter().map(named).collect()
@@ -159,14 +170,23 @@ pub fn write_archive(
         let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
         let layers: Vec<String> = layers.iter().map(path).collect();
         let tags: Vec<String> = top.names.iter().map(|name| name.0.familiar()).collect();
-        let tags = if tags.is_empty() { serde_json::Value::Null } else { json!(tags) };
+        let tags = if tags.is_empty() {
+            serde_json::Value::Null
+        } else {
+            json!(tags)
+        };
         // Docker reads the fields in any order; this is the order in which it writes them.
         let manifest = format!(
             r#"[{{"Config":{},"RepoTags":{tags},"Layers":{}}}]"#,
             json!(path(config)),
             json!(layers)
         );
-        archive.entry("manifest.json", 0o644, tar::EntryType::Regular, manifest.as_bytes())?;
+        archive.entry(
+            "manifest.json",
+            0o644,
+            tar::EntryType::Regular,
+            manifest.as_bytes(),
+        )?;
     }
     archive.entry("oci-layout", 0o444, tar::EntryType::Regular, OCI_LAYOUT)?;
     archive.write(&[0; 1024])
@@ -188,7 +208,9 @@ impl Archive<'_> {
 
     fn header(&mut self, path: &str, mode: u32, kind: tar::EntryType, size: u64) -> Result<(), LayoutError> {
         let mut header = tar::Header::new_ustar();
-        header.set_path(path).map_err(failed("name an entry of", self.place))?;
+        header
+            .set_path(path)
+            .map_err(failed("name an entry of", self.place))?;
         header.set_mode(mode);
         header.set_entry_type(kind);
         header.set_size(size);
@@ -199,7 +221,13 @@ impl Archive<'_> {
         self.write(header.as_bytes())
     }
 
-    fn entry(&mut self, path: &str, mode: u32, kind: tar::EntryType, bytes: &[u8]) -> Result<(), LayoutError> {
+    fn entry(
+        &mut self,
+        path: &str,
+        mode: u32,
+        kind: tar::EntryType,
+        bytes: &[u8],
+    ) -> Result<(), LayoutError> {
         self.header(path, mode, kind, bytes.len() as u64)?;
         self.write(bytes)?;
         self.pad(bytes.len() as u64)
@@ -207,7 +235,11 @@ impl Archive<'_> {
 
     fn pad(&mut self, size: u64) -> Result<(), LayoutError> {
         let over = (size % 512) as usize;
-        if over == 0 { Ok(()) } else { self.write(&[0; 512][over..]) }
+        if over == 0 {
+            Ok(())
+        } else {
+            self.write(&[0; 512][over..])
+        }
     }
 
     fn blob(&mut self, blob: &Blob) -> Result<(), LayoutError> {
@@ -224,11 +256,19 @@ impl Archive<'_> {
                     let (digest, expected) = (blob.digest, blob.size);
                     let Some(rest) = left.checked_sub(got as u64) else {
                         let found = expected - left + got as u64;
-                        return Err(LayoutError::Size { digest, expected, found });
+                        return Err(LayoutError::Size {
+                            digest,
+                            expected,
+                            found,
+                        });
                     };
                     left = rest;
                     if got == 0 && left > 0 {
-                        return Err(LayoutError::Size { digest, expected, found: expected - left });
+                        return Err(LayoutError::Size {
+                            digest,
+                            expected,
+                            found: expected - left,
+                        });
                     }
                     if got == 0 {
                         return self.pad(blob.size);
@@ -275,8 +315,10 @@ fn existing(file: &Path) -> Result<Vec<Descriptor>, LayoutError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed("read", file)(error)),
     };
-    let index: Index =
-        serde_json::from_slice(&bytes).map_err(|source| LayoutError::Index { path: file.to_owned(), source })?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|source| LayoutError::Index {
+        path: file.to_owned(),
+        source,
+    })?;
     Ok(index.manifests)
 }
 
@@ -330,18 +372,39 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("layer");
         std::fs::write(&file, b"layer").unwrap();
-        let layer = Blob { digest: Digest::of("layer"), size: 5, bytes: BlobBytes::File(file) };
+        let layer = Blob {
+            digest: Digest::of("layer"),
+            size: 5,
+            bytes: BlobBytes::File(file),
+        };
         let blobs = [Blob::of(b"{}".to_vec()), layer];
-        let kind = ArchiveKind::Docker { config: blobs[0].digest, layers: vec![blobs[1].digest] };
+        let kind = ArchiveKind::Docker {
+            config: blobs[0].digest,
+            layers: vec![blobs[1].digest],
+        };
         let mut bytes = Vec::new();
         write_archive(&mut bytes, Path::new("a.tar"), &top(), &blobs, &kind).unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let names: Vec<String> = archive
             .entries()
             .unwrap()
-            .map(|e| e.unwrap().path().unwrap().to_string_lossy().chars().take(20).collect())
+            .map(|e| {
+                e.unwrap()
+                    .path()
+                    .unwrap()
+                    .to_string_lossy()
+                    .chars()
+                    .take(20)
+                    .collect()
+            })
             .collect();
-        let expect = ["blobs/", "blobs/sha256/", "blobs/sha256/44136fa", "blobs/sha256/9cbb55f", "index.json"];
+        let expect = [
+            "blobs/",
+            "blobs/sha256/",
+            "blobs/sha256/44136fa",
+            "blobs/sha256/9cbb55f",
+            "index.json",
+        ];
         assert_eq!(names[..5], expect);
         assert_eq!(names[5..], ["manifest.json", "oci-layout"]);
         assert_eq!(bytes.len() % 512, 0);
@@ -353,9 +416,22 @@ mod tests {
         let file = directory.path().join("layer");
         for content in ["laye", "layers"] {
             std::fs::write(&file, content).unwrap();
-            let layer = Blob { digest: Digest::of("layer"), size: 5, bytes: BlobBytes::File(file.clone()) };
-            let result = write_archive(&mut Vec::new(), Path::new("a"), &top(), &[layer], &ArchiveKind::Oci);
-            assert!(matches!(result, Err(LayoutError::Size { expected: 5, .. })), "{result:?}");
+            let layer = Blob {
+                digest: Digest::of("layer"),
+                size: 5,
+                bytes: BlobBytes::File(file.clone()),
+            };
+            let result = write_archive(
+                &mut Vec::new(),
+                Path::new("a"),
+                &top(),
+                &[layer],
+                &ArchiveKind::Oci,
+            );
+            assert!(
+                matches!(result, Err(LayoutError::Size { expected: 5, .. })),
+                "{result:?}"
+            );
         }
     }
 

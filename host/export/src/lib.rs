@@ -33,6 +33,7 @@ pub use output::ImageOutput;
 pub use output::LocalMode;
 pub use output::Output;
 pub use output::OutputError;
+pub use output::Rewrite;
 pub use rootfs::RootfsError;
 pub use rootfs::write_local;
 pub use rootfs::write_tar;

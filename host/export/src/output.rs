@@ -41,6 +41,18 @@ pub struct Annotation {
     pub value: String,
 }
 
+/// What `SOURCE_DATE_EPOCH` does to file times in the layers that the build made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rewrite {
+    /// Later times become the epoch.
+    #[default]
+    Clamp,
+    /// The same, and each layer's descriptor says so, as BuildKit's `rewrite-timestamp=true` has it.
+    Marked,
+    /// Nothing.
+    Keep,
+}
+
 /// How an image is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
@@ -52,8 +64,8 @@ pub struct Format {
     pub force_compression: bool,
     /// OCI media types; Docker's otherwise.
     pub oci_media_types: bool,
-    /// Clamp file times to `SOURCE_DATE_EPOCH` when it is set. On unless the user says no.
-    pub rewrite_timestamp: bool,
+    /// What `SOURCE_DATE_EPOCH` does to file times in layers.
+    pub rewrite_timestamp: Rewrite,
     /// `SOURCE_DATE_EPOCH` of this output; the build's own without one.
     pub epoch: Option<i64>,
     /// Annotations.
@@ -67,7 +79,7 @@ impl Default for Format {
             level: None,
             force_compression: false,
             oci_media_types: true,
-            rewrite_timestamp: true,
+            rewrite_timestamp: Rewrite::Clamp,
             epoch: None,
             annotations: Vec::new(),
         }
@@ -76,6 +88,7 @@ impl Default for Format {
 
 /// An image for the local image store, a registry, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the attributes are BuildKit's")]
 pub struct ImageOutput {
     /// Names; those of `--tag` are added.
     pub names: Vec<String>,
@@ -223,7 +236,10 @@ impl FromStr for Output {
             && !only.contains('=')
         {
             return Ok(match only.as_str() {
-                "-" => Self::Tar { dest: Destination::Stdout, epoch: None },
+                "-" => Self::Tar {
+                    dest: Destination::Stdout,
+                    epoch: None,
+                },
                 dest => Self::Local {
                     dest: dest.into(),
                     platform_split: None,
@@ -235,7 +251,9 @@ impl FromStr for Output {
         let mut kind = None;
         let mut attrs = Vec::new();
         for field in &fields {
-            let (key, value) = field.split_once('=').ok_or_else(|| OutputError::Field(field.clone()))?;
+            let (key, value) = field
+                .split_once('=')
+                .ok_or_else(|| OutputError::Field(field.clone()))?;
             match key.trim().to_lowercase().as_str() {
                 "type" => kind = Some(value.to_owned()),
                 key if key.starts_with("annotation") => attrs.push((field_key(field), value.to_owned())),
@@ -249,7 +267,11 @@ impl FromStr for Output {
 
 /// Annotation keys keep their case.
 fn field_key(field: &str) -> String {
-    field.split_once('=').map_or(field, |(key, _)| key).trim().to_owned()
+    field
+        .split_once('=')
+        .map_or(field, |(key, _)| key)
+        .trim()
+        .to_owned()
 }
 
 struct Attrs {
@@ -276,7 +298,10 @@ impl Attrs {
             },
             "tar" => {
                 let dest = self.destination().unwrap_or(Destination::Stdout);
-                Output::Tar { dest, epoch: self.epoch()? }
+                Output::Tar {
+                    dest,
+                    epoch: self.epoch()?,
+                }
             }
             "local" => match self.destination() {
                 Some(Destination::Path(dest)) => Output::Local {
@@ -287,7 +312,11 @@ impl Attrs {
                 },
                 Some(Destination::Stdout) => {
                     let (key, value) = ("dest".to_owned(), "-".to_owned());
-                    return Err(OutputError::Value { key, value, expected: "a directory" });
+                    return Err(OutputError::Value {
+                        key,
+                        value,
+                        expected: "a directory",
+                    });
                 }
                 None => return Err(OutputError::NoDest("local")),
             },
@@ -303,7 +332,11 @@ impl Attrs {
                     "level" => " (did you mean `compression-level`?)",
                     _ => "",
                 };
-                Err(OutputError::Key { kind: self.kind, key, hint: hint.to_owned() })
+                Err(OutputError::Key {
+                    kind: self.kind,
+                    key,
+                    hint: hint.to_owned(),
+                })
             }
         }
     }
@@ -317,22 +350,37 @@ impl Attrs {
 
     /// Reads a Go boolean; an empty value is true.
     fn flag(&mut self, key: &str) -> Result<Option<bool>, OutputError> {
-        let Some(value) = self.take(key) else { return Ok(None) };
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         match value.as_str() {
             "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Some(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Some(false)),
-            _ => Err(OutputError::Value { key: key.to_owned(), value, expected: "true or false" }),
+            _ => Err(OutputError::Value {
+                key: key.to_owned(),
+                value,
+                expected: "true or false",
+            }),
         }
     }
 
     fn destination(&mut self) -> Option<Destination> {
         let dest = self.take("dest").filter(|dest| !dest.is_empty())?;
-        Some(if dest == "-" { Destination::Stdout } else { Destination::Path(dest.into()) })
+        Some(if dest == "-" {
+            Destination::Stdout
+        } else {
+            Destination::Path(dest.into())
+        })
     }
 
     fn names(&mut self) -> Vec<String> {
         let names = self.take("name").unwrap_or_default();
-        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        names
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     fn image(&mut self, push: bool) -> Result<ImageOutput, OutputError> {
@@ -370,27 +418,43 @@ impl Attrs {
             level: self.level(compression)?,
             force_compression: self.flag("force-compression")?.unwrap_or(false),
             oci_media_types: self.flag("oci-mediatypes")?.unwrap_or(true),
-            rewrite_timestamp: self.flag("rewrite-timestamp")?.unwrap_or(true),
+            rewrite_timestamp: match self.flag("rewrite-timestamp")? {
+                None => Rewrite::Clamp,
+                Some(true) => Rewrite::Marked,
+                Some(false) => Rewrite::Keep,
+            },
             epoch: self.epoch()?,
             annotations: self.annotations()?,
         })
     }
 
     fn level(&mut self, compression: Compression) -> Result<Option<i32>, OutputError> {
-        let Some(value) = self.take("compression-level") else { return Ok(None) };
+        let Some(value) = self.take("compression-level") else {
+            return Ok(None);
+        };
         let (range, expected) = match compression {
             Compression::Zstd => (0..=22, "a number from 0 to 22"),
             Compression::Gzip | Compression::None => (0..=9, "a number from 0 to 9"),
         };
         let level = value.parse().ok().filter(|level| range.contains(level));
-        let error = || OutputError::Value { key: "compression-level".to_owned(), value, expected };
+        let error = || OutputError::Value {
+            key: "compression-level".to_owned(),
+            value,
+            expected,
+        };
         level.ok_or_else(error).map(Some)
     }
 
     fn epoch(&mut self) -> Result<Option<i64>, OutputError> {
-        let Some(value) = self.take("source-date-epoch").filter(|value| !value.is_empty()) else { return Ok(None) };
+        let Some(value) = self.take("source-date-epoch").filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
         let expected = "seconds since 1970";
-        let error = |value| OutputError::Value { key: "source-date-epoch".to_owned(), value, expected };
+        let error = |value| OutputError::Value {
+            key: "source-date-epoch".to_owned(),
+            value,
+            expected,
+        };
         value.parse().map(Some).map_err(|_| error(value))
     }
 
@@ -400,7 +464,11 @@ impl Attrs {
             Some("delete") => Ok(LocalMode::Delete),
             Some(value) => {
                 let (key, value) = ("mode".to_owned(), value.to_owned());
-                Err(OutputError::Value { key, value, expected: "copy or delete" })
+                Err(OutputError::Value {
+                    key,
+                    value,
+                    expected: "copy or delete",
+                })
             }
         }
     }
@@ -421,22 +489,42 @@ impl Attrs {
 
 /// Reads `annotation[-TYPE][[PLATFORM]].KEY`.
 fn annotation(key: &str, value: &str) -> Result<Option<Annotation>, OutputError> {
-    let Some(rest) = key.strip_prefix("annotation") else { return Ok(None) };
-    let Some((head, name)) = rest.split_once('.') else { return Ok(None) };
+    let Some(rest) = key.strip_prefix("annotation") else {
+        return Ok(None);
+    };
+    let Some((head, name)) = rest.split_once('.') else {
+        return Ok(None);
+    };
     let (kind, platform) = match head.split_once('[') {
         Some((kind, platform)) => (kind, platform.strip_suffix(']')),
         None => (head, None),
     };
-    let bad = |expected| OutputError::Value { key: key.to_owned(), value: value.to_owned(), expected };
+    let bad = |expected| OutputError::Value {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        expected,
+    };
     let level = match kind {
         "" | "-manifest" => AnnotationLevel::Manifest,
         "-manifest-descriptor" => AnnotationLevel::ManifestDescriptor,
         "-index" => AnnotationLevel::Index,
         "-index-descriptor" => AnnotationLevel::IndexDescriptor,
-        _ => return Err(bad("annotation, annotation-index, annotation-manifest-descriptor or annotation-index-descriptor")),
+        _ => {
+            return Err(bad(
+                "annotation, annotation-index, annotation-manifest-descriptor or annotation-index-descriptor",
+            ));
+        }
     };
-    let platform = platform.map(str::parse).transpose().map_err(|_| bad("a platform such as linux/amd64"))?;
-    Ok(Some(Annotation { level, platform, key: name.to_owned(), value: value.to_owned() }))
+    let platform = platform
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| bad("a platform such as linux/amd64"))?;
+    Ok(Some(Annotation {
+        level,
+        platform,
+        key: name.to_owned(),
+        value: value.to_owned(),
+    }))
 }
 
 #[cfg(test)]
@@ -451,19 +539,36 @@ mod tests {
 
     #[test]
     fn outputs_are_read_as_buildx_reads_them() {
-        let local = Output::Local { dest: "out".into(), platform_split: None, mode: LocalMode::Copy, epoch: None };
+        let local = Output::Local {
+            dest: "out".into(),
+            platform_split: None,
+            mode: LocalMode::Copy,
+            epoch: None,
+        };
         assert_eq!("out".parse(), Ok(local.clone()));
         assert_eq!("type=local,dest=out".parse(), Ok(local));
-        assert_eq!("-".parse(), Ok(Output::Tar { dest: Destination::Stdout, epoch: None }));
-        let Ok(Output::Oci { dest, tar, names, format }) =
-            "type=oci,dest=a.tar,\"name=a:1,b:2\",compression=zstd,compression-level=9,tar=false".parse()
+        assert_eq!(
+            "-".parse(),
+            Ok(Output::Tar {
+                dest: Destination::Stdout,
+                epoch: None
+            })
+        );
+        let Ok(Output::Oci {
+            dest,
+            tar,
+            names,
+            format,
+        }) = "type=oci,dest=a.tar,\"name=a:1,b:2\",compression=zstd,compression-level=9,tar=false".parse()
         else {
             panic!("an OCI output")
         };
         assert_eq!((dest, tar), (Destination::Path("a.tar".into()), false));
         assert_eq!(names, ["a:1", "b:2"]);
         assert_eq!((format.compression, format.level), (Compression::Zstd, Some(9)));
-        let Ok(Output::Image(image)) = "type=registry,name=a".parse() else { panic!("an image") };
+        let Ok(Output::Image(image)) = "type=registry,name=a".parse() else {
+            panic!("an image")
+        };
         assert!(image.push && !image.store);
         let Ok(Output::Image(image)) = "type=image,annotation-index[linux/arm64].Org.X=1".parse() else {
             panic!("an image")
@@ -477,7 +582,10 @@ mod tests {
         fails("type=foo", "is not an output type");
         fails("dest=a,x=b", "type is required");
         fails("type=oci,dest=a,destt=b", "has no attribute `destt`");
-        fails("type=oci,dest=a,compression=lz4", "expected gzip, zstd or uncompressed");
+        fails(
+            "type=oci,dest=a,compression=lz4",
+            "expected gzip, zstd or uncompressed",
+        );
         fails("type=oci,dest=a,compression=estargz", "not supported yet");
         fails("type=oci,dest=a,compression-level=10", "from 0 to 9");
         fails("type=oci,dest=a,tar=maybe", "true or false");

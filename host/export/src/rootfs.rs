@@ -58,7 +58,12 @@ pub fn write_tar(
     let entries = match epoch {
         None => files.entries(),
         Some(epoch) => {
-            stamped = files.entries().iter().cloned().map(|entry| stamp(entry, epoch)).collect();
+            stamped = files
+                .entries()
+                .iter()
+                .cloned()
+                .map(|entry| stamp(entry, epoch))
+                .collect();
             &stamped
         }
     };
@@ -66,7 +71,10 @@ pub fn write_tar(
 }
 
 fn stamp(mut entry: Entry, epoch: i64) -> Entry {
-    entry.meta.mtime = Timestamp { seconds: epoch, nanos: 0 };
+    entry.meta.mtime = Timestamp {
+        seconds: epoch,
+        nanos: 0,
+    };
     entry
 }
 
@@ -83,20 +91,38 @@ pub fn write_local(
     mode: LocalMode,
     epoch: Option<i64>,
 ) -> Result<(), RootfsError> {
-    let failed = |action, source| RootfsError::Write { action, path: dest.to_owned(), source };
+    let failed = |action, source| RootfsError::Write {
+        action,
+        path: dest.to_owned(),
+        source,
+    };
     std::fs::create_dir_all(dest).map_err(|source| failed("create", source))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(dest, flags, Mode::empty()).map_err(|error| failed("open", error.into()))?;
-    let writer = Writer { root, dest, source, epoch };
+    let writer = Writer {
+        root,
+        dest,
+        source,
+        epoch,
+    };
     if mode == LocalMode::Delete {
         writer.remove_others(files)?;
     }
     for entry in files.entries() {
-        writer.write(entry).map_err(|source| writer.error("write", &entry.path, source))?;
+        writer
+            .write(entry)
+            .map_err(|source| writer.error("write", &entry.path, source))?;
     }
     // Directories last: writing into them changes their time, and they may forbid writing.
-    for entry in files.entries().iter().rev().filter(|entry| matches!(entry.node, Node::Directory { .. })) {
-        writer.finish_directory(entry).map_err(|source| writer.error("write", &entry.path, source))?;
+    for entry in files
+        .entries()
+        .iter()
+        .rev()
+        .filter(|entry| matches!(entry.node, Node::Directory { .. }))
+    {
+        writer
+            .finish_directory(entry)
+            .map_err(|source| writer.error("write", &entry.path, source))?;
     }
     Ok(())
 }
@@ -110,26 +136,41 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn error(&self, action: &'static str, path: &TreePath, source: io::Error) -> RootfsError {
-        RootfsError::Write { action, path: self.dest.join(path.as_path()), source }
+        RootfsError::Write {
+            action,
+            path: self.dest.join(path.as_path()),
+            source,
+        }
     }
 
     /// Opens a directory below the destination without following symbolic links.
     fn directory(&self, path: &TreePath) -> rustix::io::Result<OwnedFd> {
-        let name = if path.is_root() { Path::new(".") } else { path.as_path() };
+        let name = if path.is_root() {
+            Path::new(".")
+        } else {
+            path.as_path()
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve)
     }
 
     fn write(&self, entry: &Entry) -> io::Result<()> {
-        let Some(parent) = entry.path.parent() else { return Ok(()) };
+        let Some(parent) = entry.path.parent() else {
+            return Ok(());
+        };
         let parent = self.directory(&parent)?;
         let name = OsStr::from_bytes(entry.path.file_name());
         let directory = matches!(entry.node, Node::Directory { .. });
         let present = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         match present.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Some(FileType::Directory) if directory => {
-                return Ok(rustix::fs::chmodat(&parent, name, Mode::from_raw_mode(0o700), AtFlags::empty())?);
+                return Ok(rustix::fs::chmodat(
+                    &parent,
+                    name,
+                    Mode::from_raw_mode(0o700),
+                    AtFlags::empty(),
+                )?);
             }
             Some(FileType::Directory) => remove_tree(&parent, name)?,
             Some(_) => rustix::fs::unlinkat(&parent, name, AtFlags::empty())?,
@@ -137,7 +178,9 @@ impl Writer<'_> {
         }
         let mode = Mode::from_raw_mode(entry.meta.mode & 0o7777);
         match &entry.node {
-            Node::Directory { .. } => return Ok(rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700))?),
+            Node::Directory { .. } => {
+                return Ok(rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700))?);
+            }
             Node::File { .. } => return self.write_file(&parent, name, entry),
             Node::Symlink { target } => rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, name)?,
             Node::Hardlink { target } => return self.link(target, &parent, name),
@@ -156,7 +199,12 @@ impl Writer<'_> {
             rustix::fs::chmodat(&parent, name, mode, AtFlags::empty())?;
         }
         let times = self.times(&entry.meta);
-        Ok(rustix::fs::utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(rustix::fs::utimensat(
+            &parent,
+            name,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     fn link(&self, target: &TreePath, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
@@ -181,7 +229,12 @@ impl Writer<'_> {
 
     fn finish(&self, file: &File, meta: &Metadata) -> io::Result<()> {
         for (key, value) in &meta.xattrs {
-            let set = rustix::fs::fsetxattr(file, OsStr::from_bytes(key), value, rustix::fs::XattrFlags::empty());
+            let set = rustix::fs::fsetxattr(
+                file,
+                OsStr::from_bytes(key),
+                value,
+                rustix::fs::XattrFlags::empty(),
+            );
             match set {
                 // An attribute that this file system or user cannot have is no reason to fail.
                 Ok(()) | Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::PERM) => {}
@@ -198,7 +251,10 @@ impl Writer<'_> {
             None => (meta.mtime.seconds, i64::from(meta.mtime.nanos)),
         };
         let time = rustix::fs::Timespec { tv_sec, tv_nsec };
-        rustix::fs::Timestamps { last_access: time, last_modification: time }
+        rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        }
     }
 
     /// Removes what the tree does not have.
@@ -215,7 +271,8 @@ impl Writer<'_> {
                 }
                 let Ok(below) = path.join_name(name) else { continue };
                 let stat = rustix::fs::statat(&directory, item.file_name(), AtFlags::SYMLINK_NOFOLLOW);
-                let is_directory = stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
+                let is_directory =
+                    stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
                 match (files.get(&below), is_directory) {
                     (Some(_), true) => open.push(below),
                     (Some(_), false) => {}

@@ -129,7 +129,7 @@ pub enum ManifestOrIndex {
     /// One image.
     Manifest(Box<Manifest>),
     /// Several images.
-    Index(Index),
+    Index(Box<Index>),
 }
 
 /// Largest manifest or index that is read, in bytes; registries refuse larger ones.
@@ -187,7 +187,7 @@ impl ManifestOrIndex {
         if MediaType::is_index(&kind) {
             let mut index: Index = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
             index.media_type = kind;
-            Ok(Self::Index(index))
+            Ok(Self::Index(Box::new(index)))
         } else if MediaType::is_manifest(&kind) {
             let mut manifest: Manifest = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
             manifest.media_type = kind;

@@ -192,9 +192,9 @@ fn policy(storage: &StorageSettings) -> Result<Option<GcPolicy>, ArgError> {
     }))
 }
 
-/// Keeps the store below its cap. The build is done: a failure here is only a warning.
+/// Makes room by the configured limits, or BuildKit's. The build is done: a failure here is only a warning.
 fn collect_garbage(engine: &Engine, policy: Option<&GcPolicy>) {
-    if let Some(Err(error)) = policy.map(|policy| engine.prune(policy)) {
+    if let Err(error) = engine.tidy(policy.cloned().into_iter().collect()) {
         warn(&Report::prefixed("cannot clean up the store", &error));
     }
 }

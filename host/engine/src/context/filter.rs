@@ -34,12 +34,24 @@ pub(crate) struct Verdict {
 impl Filter {
     /// Reads patterns. `follow` are paths that are wanted with what symbolic links on the way point at; with neither
     /// `include` nor `follow` everything is wanted.
-    pub(crate) fn new(include: &[String], exclude: &[String], follow: &[String]) -> Result<Self, PatternError> {
+    pub(crate) fn new(
+        include: &[String],
+        exclude: &[String],
+        follow: &[String],
+    ) -> Result<Self, PatternError> {
         let whole = |path: &String| matches!(path.trim_matches('/'), "" | ".");
-        let wanted: Vec<&str> = include.iter().chain(follow).map(|p| p.trim_start_matches('/')).collect();
+        let wanted: Vec<&str> = include
+            .iter()
+            .chain(follow)
+            .map(|p| p.trim_start_matches('/'))
+            .collect();
         let everything = wanted.is_empty() || follow.iter().any(whole);
         Ok(Self {
-            include: if everything { None } else { Some(Patterns::new(&wanted)?) },
+            include: if everything {
+                None
+            } else {
+                Some(Patterns::new(&wanted)?)
+            },
             exclude: Patterns::new(exclude)?,
             follow: !follow.is_empty() && !everything,
         })
@@ -64,7 +76,11 @@ impl Filter {
             None => (above.include, true, true),
             Some(patterns) => {
                 let info = patterns.matches_using_parent(bytes, above.include);
-                (info, info.matched(), info.matched() || patterns.may_include_below(bytes))
+                (
+                    info,
+                    info.matched(),
+                    info.matched() || patterns.may_include_below(bytes),
+                )
             }
         };
         Verdict {

@@ -93,14 +93,30 @@ pub(crate) struct Wanted {
 
 impl LocalTree {
     /// Reads the directory. `cache` is where digests are remembered.
-    pub(crate) fn read(root: &Path, wanted: &Wanted, cache: &Path, threads: usize) -> Result<Self, WalkError> {
+    pub(crate) fn read(
+        root: &Path,
+        wanted: &Wanted,
+        cache: &Path,
+        threads: usize,
+    ) -> Result<Self, WalkError> {
         let root = std::path::absolute(root)
             .and_then(std::fs::canonicalize)
-            .map_err(|source| WalkError::Open { path: root.to_owned(), source })?;
+            .map_err(|source| WalkError::Open {
+                path: root.to_owned(),
+                source,
+            })?;
         let walked = walk_following(&root, wanted, threads)?;
         let cache = StatCache::load(cache, &root);
-        let digests = Mutex::new(Digests { cache, fresh: HashMap::new() });
-        Ok(Self { root: root.into(), changes: walked.changes, stats: walked.stats, digests })
+        let digests = Mutex::new(Digests {
+            cache,
+            fresh: HashMap::new(),
+        });
+        Ok(Self {
+            root: root.into(),
+            changes: walked.changes,
+            stats: walked.stats,
+            digests,
+        })
     }
 
     /// Returns the context as a change set over nothing.
@@ -109,7 +125,11 @@ impl LocalTree {
     }
 
     fn stat(&self, path: &TreePath) -> Option<&Stat> {
-        let at = self.changes.entries().binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        let at = self
+            .changes
+            .entries()
+            .binary_search_by(|entry| entry.path.cmp(path))
+            .ok()?;
         self.stats.get(at)
     }
 
@@ -135,7 +155,9 @@ impl LocalTree {
         let digest = hash(entry)?;
         let mut digests = self.digests();
         digests.fresh.insert(entry.path.clone(), digest);
-        digests.cache.put(entry.path.clone(), Known { stat, digest }, read_at);
+        digests
+            .cache
+            .put(entry.path.clone(), Known { stat, digest }, read_at);
         Ok(digest)
     }
 
@@ -150,7 +172,9 @@ impl LocalTree {
             let digests = self.digests();
             let is_unknown = |entry: &Entry| {
                 !digests.fresh.contains_key(&entry.path)
-                    && self.stat(&entry.path).is_none_or(|stat| digests.cache.get(&entry.path, stat).is_none())
+                    && self
+                        .stat(&entry.path)
+                        .is_none_or(|stat| digests.cache.get(&entry.path, stat).is_none())
             };
             files.iter().filter(|(entry, _)| is_unknown(entry)).collect()
         };
@@ -171,7 +195,10 @@ impl LocalTree {
     pub(crate) fn save(&self) {
         let keep = |path: &TreePath| self.root.join(path.as_path()).symlink_metadata().is_ok();
         // The cache saves time and nothing else: a build does not fail for it.
-        let _ = self.digests().cache.save(|path| self.changes.get(path).is_some() || keep(path));
+        let _ = self
+            .digests()
+            .cache
+            .save(|path| self.changes.get(path).is_some() || keep(path));
     }
 }
 
@@ -184,8 +211,13 @@ fn walk_following(root: &Path, wanted: &Wanted, threads: usize) -> Result<walk::
         if !filter.follows() {
             return Ok(walked);
         }
-        let targets: Vec<String> =
-            walked.changes.entries().iter().filter_map(link_target).filter(|t| !follow.contains(t)).collect();
+        let targets: Vec<String> = walked
+            .changes
+            .entries()
+            .iter()
+            .filter_map(link_target)
+            .filter(|t| !follow.contains(t))
+            .collect();
         if targets.is_empty() {
             return Ok(walked);
         }
@@ -197,7 +229,9 @@ fn walk_following(root: &Path, wanted: &Wanted, threads: usize) -> Result<walk::
 
 /// Returns where a symbolic link points inside the context, as a pattern.
 fn link_target(entry: &Entry) -> Option<String> {
-    let Node::Symlink { target } = &entry.node else { return None };
+    let Node::Symlink { target } = &entry.node else {
+        return None;
+    };
     let parent = entry.path.parent().unwrap_or_default();
     let joined = if target.starts_with(b"/") {
         target.to_vec()
@@ -206,8 +240,10 @@ fn link_target(entry: &Entry) -> Option<String> {
     };
     let clean = TreePath::clean(joined).ok()?;
     let text = std::str::from_utf8(clean.as_bytes()).ok()?;
-    let escaped: String =
-        text.chars().flat_map(|c| ["\\", ""][usize::from(!"*?[\\".contains(c))].chars().chain([c])).collect();
+    let escaped: String = text
+        .chars()
+        .flat_map(|c| ["\\", ""][usize::from(!"*?[\\".contains(c))].chars().chain([c]))
+        .collect();
     (!escaped.is_empty()).then_some(escaped)
 }
 

@@ -47,12 +47,19 @@ impl StatCache {
         use std::os::unix::ffi::OsStrExt as _;
         let file = at.join(Digest::of(root.as_os_str().as_bytes()).hex());
         let known = read(&file).unwrap_or_default();
-        Self { file, known, changed: false }
+        Self {
+            file,
+            known,
+            changed: false,
+        }
     }
 
     /// Returns the digest of the file at `path` if it is as it was.
     pub(crate) fn get(&self, path: &TreePath, stat: &Stat) -> Option<Digest> {
-        self.known.get(path).filter(|known| known.stat == *stat).map(|known| known.digest)
+        self.known
+            .get(path)
+            .filter(|known| known.stat == *stat)
+            .map(|known| known.digest)
     }
 
     /// Remembers the digest of a file that was read at `read_at`, unless it changed too short before to tell.
@@ -86,7 +93,10 @@ impl StatCache {
 
 fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() }
+    Timestamp {
+        seconds: since.as_secs() as i64,
+        nanos: since.subsec_nanos(),
+    }
 }
 
 fn encode(out: &mut Vec<u8>, path: &TreePath, known: &Known) {
@@ -117,7 +127,14 @@ fn read(file: &Path) -> Option<HashMap<TreePath, Known>> {
         let mode = u32::from_le_bytes(take(&mut rest)?);
         let [mtime, ctime] = [time(&mut rest)?, time(&mut rest)?];
         let digest = Digest::from_bytes(take(&mut rest)?);
-        let stat = Stat { device, inode, size, mode, mtime, ctime };
+        let stat = Stat {
+            device,
+            inode,
+            size,
+            mode,
+            mtime,
+            ctime,
+        };
         known.insert(TreePath::parse(path).ok()?, Known { stat, digest });
     }
     Some(known)
@@ -134,7 +151,10 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 fn time(rest: &mut &[u8]) -> Option<Timestamp> {
-    Some(Timestamp { seconds: take(rest).map(i64::from_le_bytes)?, nanos: take(rest).map(u32::from_le_bytes)? })
+    Some(Timestamp {
+        seconds: take(rest).map(i64::from_le_bytes)?,
+        nanos: take(rest).map(u32::from_le_bytes)?,
+    })
 }
 
 #[cfg(test)]
@@ -142,8 +162,18 @@ mod tests {
     use super::*;
 
     fn stat(mtime: i64) -> Stat {
-        let mtime = Timestamp { seconds: mtime, nanos: 0 };
-        Stat { device: 1, inode: 2, size: 3, mode: 0o644, mtime, ctime: mtime }
+        let mtime = Timestamp {
+            seconds: mtime,
+            nanos: 0,
+        };
+        Stat {
+            device: 1,
+            inode: 2,
+            size: 3,
+            mode: 0o644,
+            mtime,
+            ctime: mtime,
+        }
     }
 
     #[test]
@@ -151,22 +181,42 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = TreePath::parse("a/b").unwrap();
         let mut cache = StatCache::load(directory.path(), Path::new("/context"));
-        cache.put(path.clone(), Known { stat: stat(5), digest: Digest::of("x") }, SystemTime::now());
+        cache.put(
+            path.clone(),
+            Known {
+                stat: stat(5),
+                digest: Digest::of("x"),
+            },
+            SystemTime::now(),
+        );
         cache.save(|_| true).unwrap();
         let again = StatCache::load(directory.path(), Path::new("/context"));
         assert_eq!(again.get(&path, &stat(5)), Some(Digest::of("x")));
         assert_eq!(again.get(&path, &stat(6)), None);
-        assert_eq!(StatCache::load(directory.path(), Path::new("/other")).get(&path, &stat(5)), None);
+        assert_eq!(
+            StatCache::load(directory.path(), Path::new("/other")).get(&path, &stat(5)),
+            None
+        );
     }
 
     #[test]
     fn a_file_that_changed_just_now_is_not_trusted() {
         let directory = tempfile::tempdir().unwrap();
         let now = SystemTime::now();
-        let fresh = Stat { mtime: timestamp(now), ..stat(5) };
+        let fresh = Stat {
+            mtime: timestamp(now),
+            ..stat(5)
+        };
         let path = TreePath::parse("a").unwrap();
         let mut cache = StatCache::load(directory.path(), Path::new("/context"));
-        cache.put(path.clone(), Known { stat: fresh, digest: Digest::of("x") }, now);
+        cache.put(
+            path.clone(),
+            Known {
+                stat: fresh,
+                digest: Digest::of("x"),
+            },
+            now,
+        );
         assert_eq!(cache.get(&path, &fresh), None);
     }
 
@@ -175,7 +225,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = TreePath::parse("a").unwrap();
         let mut cache = StatCache::load(directory.path(), Path::new("/c"));
-        cache.put(path.clone(), Known { stat: stat(5), digest: Digest::of("x") }, SystemTime::now());
+        cache.put(
+            path.clone(),
+            Known {
+                stat: stat(5),
+                digest: Digest::of("x"),
+            },
+            SystemTime::now(),
+        );
         cache.save(|_| true).unwrap();
         let bytes = std::fs::read(&cache.file).unwrap();
         for end in 0..bytes.len() {

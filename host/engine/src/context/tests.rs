@@ -6,7 +6,9 @@ use super::*;
 fn context(paths: &[&str]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for path in paths {
-        let (path, target) = path.split_once(" -> ").map_or((*path, None), |(p, t)| (p, Some(t)));
+        let (path, target) = path
+            .split_once(" -> ")
+            .map_or((*path, None), |(p, t)| (p, Some(t)));
         let full = directory.path().join(path);
         match target {
             _ if path.ends_with('/') => std::fs::create_dir_all(full).unwrap(),
@@ -28,10 +30,19 @@ fn list(words: &str) -> Vec<String> {
 fn check(paths: &[&str], include: &str, exclude: &str, follow: &str, expect: &str) {
     let directory = context(paths);
     let cache = tempfile::tempdir().unwrap();
-    let wanted = Wanted { include: list(include), exclude: list(exclude), follow: list(follow) };
+    let wanted = Wanted {
+        include: list(include),
+        exclude: list(exclude),
+        follow: list(follow),
+    };
     for threads in [1, 2, 5] {
         let tree = LocalTree::read(directory.path(), &wanted, cache.path(), threads).unwrap();
-        let found: Vec<String> = tree.changes().entries().iter().map(|e| e.path.to_string()).collect();
+        let found: Vec<String> = tree
+            .changes()
+            .entries()
+            .iter()
+            .map(|e| e.path.to_string())
+            .collect();
         assert_eq!(found.join(" "), expect, "{threads} threads");
         assert_eq!(tree.stats.len(), found.len());
     }
@@ -52,7 +63,13 @@ fn what_is_read_follows_the_patterns() {
 
 #[test]
 fn links_on_the_way_are_followed() {
-    check(&["real/x", "real/y", "link -> real", "other"], "", "", "link/x", "/link /real /real/x /real/y");
+    check(
+        &["real/x", "real/y", "link -> real", "other"],
+        "",
+        "",
+        "link/x",
+        "/link /real /real/x /real/y",
+    );
     check(&["a/x", "b -> a/x", "c -> b", "d"], "", "", "c", "/a /a/x /b /c");
     check(&["loop -> loop", "x"], "", "", "loop x", "/loop /x");
 }
@@ -64,12 +81,31 @@ fn hard_links_stay_links_and_owners_are_reset() {
     let cache = tempfile::tempdir().unwrap();
     let tree = LocalTree::read(directory.path(), &Wanted::default(), cache.path(), 2).unwrap();
     let linked = tree.changes().get(&TreePath::parse("c").unwrap()).unwrap();
-    assert_eq!(linked.node, Node::Hardlink { target: TreePath::parse("a/x").unwrap() });
-    assert!(tree.changes().entries().iter().all(|e| (e.meta.uid, e.meta.gid) == (0, 0)));
+    assert_eq!(
+        linked.node,
+        Node::Hardlink {
+            target: TreePath::parse("a/x").unwrap()
+        }
+    );
+    assert!(
+        tree.changes()
+            .entries()
+            .iter()
+            .all(|e| (e.meta.uid, e.meta.gid) == (0, 0))
+    );
 }
 
 #[test]
 fn a_missing_context_is_named() {
-    let error = LocalTree::read(Path::new("/no/such/dir"), &Wanted::default(), Path::new("/tmp"), 1).unwrap_err();
-    assert_eq!(error.to_string(), "unable to prepare context: path \"/no/such/dir\" not found");
+    let error = LocalTree::read(
+        Path::new("/no/such/dir"),
+        &Wanted::default(),
+        Path::new("/tmp"),
+        1,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "unable to prepare context: path \"/no/such/dir\" not found"
+    );
 }

@@ -2,9 +2,7 @@
 //! opened.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Condvar;
@@ -82,11 +80,25 @@ struct Walk<'a> {
 /// When a directory or entry cannot be read.
 pub(crate) fn walk(root: &Path, filter: &Filter, threads: usize) -> Result<Walked, WalkError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(root, flags, Mode::empty())
-        .map_err(|error| WalkError::Open { path: root.to_owned(), source: error.into() })?;
-    let first = Job { path: TreePath::root(), scope: filter.root() };
-    let queue = Mutex::new(Queue { jobs: vec![first], ..Queue::default() });
-    let walk = Walk { root: root.into(), fd, filter, queue, ready: Condvar::new() };
+    let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(|error| WalkError::Open {
+        path: root.to_owned(),
+        source: error.into(),
+    })?;
+    let first = Job {
+        path: TreePath::root(),
+        scope: filter.root(),
+    };
+    let queue = Mutex::new(Queue {
+        jobs: vec![first],
+        ..Queue::default()
+    });
+    let walk = Walk {
+        root: root.into(),
+        fd,
+        filter,
+        queue,
+        ready: Condvar::new(),
+    };
     let found = std::thread::scope(|scope| {
         let workers: Vec<_> = (1..threads).map(|_| scope.spawn(|| walk.work())).collect();
         let mut all = walk.work();
@@ -95,7 +107,12 @@ pub(crate) fn walk(root: &Path, filter: &Filter, threads: usize) -> Result<Walke
         }
         all
     });
-    if let Some(error) = walk.queue.into_inner().unwrap_or_else(PoisonError::into_inner).failed {
+    if let Some(error) = walk
+        .queue
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .failed
+    {
         return Err(error);
     }
     Ok(assemble(found))
@@ -170,19 +187,28 @@ impl Walk<'_> {
             };
             let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             if directory {
-                below.push(Job { path: path.clone(), scope: verdict.scope });
+                below.push(Job {
+                    path: path.clone(),
+                    scope: verdict.scope,
+                });
             }
             let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
             let included = verdict.included || (link && self.filter.follows());
             if !included && !directory {
                 continue;
             }
-            let node = self.node(&dir, item.file_name(), &stat, &path).map_err(|error| failed(&path, error))?;
+            let node = self
+                .node(&dir, item.file_name(), &stat, &path)
+                .map_err(|error| failed(&path, error))?;
             found.push(Found {
                 name: name.into(),
                 links: if directory { 1 } else { stat.st_nlink as u64 },
                 stat: summary(&stat),
-                entry: Entry { path, meta: metadata(&stat), node },
+                entry: Entry {
+                    path,
+                    meta: metadata(&stat),
+                    node,
+                },
                 included,
             });
         }
@@ -191,9 +217,19 @@ impl Walk<'_> {
     }
 
     fn open(&self, path: &TreePath) -> rustix::io::Result<rustix::fd::OwnedFd> {
-        let name = if path.is_root() { Path::new(".") } else { path.as_path() };
+        let name = if path.is_root() {
+            Path::new(".")
+        } else {
+            path.as_path()
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+        rustix::fs::openat2(
+            &self.fd,
+            name,
+            flags,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        )
     }
 
     fn node(
@@ -206,9 +242,9 @@ impl Walk<'_> {
         let device = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Node::Directory { opaque: false },
-            FileType::Symlink => {
-                Node::Symlink { target: rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes().into() }
-            }
+            FileType::Symlink => Node::Symlink {
+                target: rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes().into(),
+            },
             FileType::CharacterDevice => {
                 let (major, minor) = device();
                 Node::CharDevice { major, minor }
@@ -219,17 +255,29 @@ impl Walk<'_> {
             }
             FileType::Fifo => Node::Fifo,
             FileType::RegularFile => {
-                let content = Content::Disk { root: self.root.clone(), path: path.clone() };
-                Node::File { size: stat.st_size as u64, content }
+                let content = Content::Disk {
+                    root: self.root.clone(),
+                    path: path.clone(),
+                };
+                Node::File {
+                    size: stat.st_size as u64,
+                    content,
+                }
             }
             // A socket means nothing in an image: BuildKit makes it an empty file.
-            _ => Node::File { size: 0, content: Content::Inline(Arc::from([])) },
+            _ => Node::File {
+                size: 0,
+                content: Content::Inline(Arc::from([])),
+            },
         })
     }
 }
 
 fn summary(stat: &rustix::fs::Stat) -> Stat {
-    let time = |seconds: i64, nanos: u64| Timestamp { seconds, nanos: nanos as u32 };
+    let time = |seconds: i64, nanos: u64| Timestamp {
+        seconds,
+        nanos: nanos as u32,
+    };
     Stat {
         device: stat.st_dev,
         inode: stat.st_ino,
@@ -241,8 +289,17 @@ fn summary(stat: &rustix::fs::Stat) -> Stat {
 }
 
 fn metadata(stat: &rustix::fs::Stat) -> Metadata {
-    let mtime = Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 };
-    Metadata { mode: stat.st_mode & 0o7777, uid: 0, gid: 0, mtime, xattrs: Vec::new() }
+    let mtime = Timestamp {
+        seconds: stat.st_mtime,
+        nanos: stat.st_mtime_nsec as u32,
+    };
+    Metadata {
+        mode: stat.st_mode & 0o7777,
+        uid: 0,
+        gid: 0,
+        mtime,
+        xattrs: Vec::new(),
+    }
 }
 
 /// Brings the directories that the threads read into walk order. Directories that are there only because something in
@@ -265,7 +322,11 @@ fn assemble(found: Directories) -> Walked {
             if item.links > 1 && matches!(item.entry.node, Node::File { size: 1.., .. }) {
                 let identity = (item.stat.device, item.stat.inode);
                 match first_names.get(&identity) {
-                    Some(target) => item.entry.node = Node::Hardlink { target: target.clone() },
+                    Some(target) => {
+                        item.entry.node = Node::Hardlink {
+                            target: target.clone(),
+                        }
+                    }
                     None => drop(first_names.insert(identity, item.entry.path.clone())),
                 }
             }
@@ -278,24 +339,8 @@ fn assemble(found: Directories) -> Walked {
         }
         stack.extend(children.map(Vec::into_iter));
     }
-    Walked { changes: Arc::new(ChangeSet::new(entries)), stats }
-}
-
-/// Reads the extended attributes of an entry that matter in an image.
-pub(crate) fn xattrs(root: &Path, path: &TreePath) -> Vec<(Box<[u8]>, Box<[u8]>)> {
-    let full = root.join(path.as_path());
-    let mut names = [0u8; 4096];
-    let Ok(length) = rustix::fs::llistxattr(&full, &mut names) else { return Vec::new() };
-    let mut found: Vec<(Box<[u8]>, Box<[u8]>)> = names[..length]
-        .split(|&b| b == 0)
-        .filter(|name| name.starts_with(b"user.") || *name == b"security.capability")
-        .filter(|name| !name.starts_with(b"user.overlay."))
-        .filter_map(|name| {
-            let mut value = vec![0u8; 64 << 10];
-            let length = rustix::fs::lgetxattr(&full, OsStr::from_bytes(name), &mut value).ok()?;
-            Some((name.into(), value[..length].into()))
-        })
-        .collect();
-    found.sort();
-    found
+    Walked {
+        changes: Arc::new(ChangeSet::new(entries)),
+        stats,
+    }
 }

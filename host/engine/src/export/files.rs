@@ -38,11 +38,17 @@ pub(crate) fn to_file(
             let failed = |action: &str, error: io::Error| -> AnyError {
                 format!("cannot {action} `{}`: {error}", path.display()).into()
             };
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent = path
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             std::fs::create_dir_all(parent).map_err(|error| failed("create the directory of", error))?;
             if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
                 // A pipe or a device: written in place.
-                let mut out = std::fs::File::options().write(true).open(path).map_err(|e| failed("open", e))?;
+                let mut out = std::fs::File::options()
+                    .write(true)
+                    .open(path)
+                    .map_err(|e| failed("open", e))?;
                 return write(&mut out, place);
             }
             let file = tempfile::Builder::new().prefix(".kiln-").tempfile_in(parent);
@@ -52,7 +58,9 @@ pub(crate) fn to_file(
             let umask = rustix::process::umask(rustix::fs::Mode::empty());
             rustix::process::umask(umask);
             let mode = std::fs::Permissions::from_mode(0o666 & !umask.as_raw_mode());
-            file.as_file().set_permissions(mode).map_err(|error| failed("write", error))?;
+            file.as_file()
+                .set_permissions(mode)
+                .map_err(|error| failed("write", error))?;
             file.persist(path).map_err(|error| failed("write", error.error))?;
             Ok(())
         }
@@ -66,13 +74,22 @@ impl Export<'_> {
         Ok((files, source))
     }
 
-    pub(super) async fn tar(&self, step: &Step, dest: &Destination, epoch: Option<i64>) -> Result<(), AnyError> {
+    pub(super) async fn tar(
+        &self,
+        step: &Step,
+        dest: &Destination,
+        epoch: Option<i64>,
+    ) -> Result<(), AnyError> {
         let mut all = Vec::new();
         let mut sources = Vec::new();
         for built in self.built {
             let (files, source) = self.flat(&built.stack).await?;
             if self.multi {
-                all.extend(below(&files, &directory_name(self.platform(built)), self.build.created.as_second())?);
+                all.extend(below(
+                    &files,
+                    &directory_name(self.platform(built)),
+                    self.build.created.as_second(),
+                )?);
             } else {
                 all.extend(files.into_entries());
             }
@@ -83,7 +100,9 @@ impl Export<'_> {
         let write = move || {
             let files = ChangeSet::new(all);
             let source = crate::layers::Contents::join(sources);
-            to_file(&dest, |out, _| Ok(kiln_export::write_tar(&files, &source, out, epoch)?))
+            to_file(&dest, |out, _| {
+                Ok(kiln_export::write_tar(&files, &source, out, epoch)?)
+            })
         };
         tokio::task::spawn_blocking(write).await??;
         part.done();
@@ -91,13 +110,25 @@ impl Export<'_> {
     }
 
     pub(super) async fn local(&self, step: &Step, output: &Output) -> Result<(), AnyError> {
-        let Output::Local { dest, platform_split, mode, epoch } = output else { return Ok(()) };
+        let Output::Local {
+            dest,
+            platform_split,
+            mode,
+            epoch,
+        } = output
+        else {
+            return Ok(());
+        };
         let (mode, epoch) = (*mode, epoch.or(self.epoch));
         let split = platform_split.unwrap_or(self.multi);
         let part = step.part("copying", "copying files", 0);
         for built in self.built {
             let (files, source) = self.flat(&built.stack).await?;
-            let dest = if split { dest.join(directory_name(self.platform(built))) } else { dest.clone() };
+            let dest = if split {
+                dest.join(directory_name(self.platform(built)))
+            } else {
+                dest.clone()
+            };
             let write = move || kiln_export::write_local(&files, &*source, &dest, mode, epoch);
             tokio::task::spawn_blocking(write).await??;
         }
@@ -106,7 +137,11 @@ impl Export<'_> {
     }
 
     fn platform<'a>(&'a self, built: &'a Built) -> &'a Platform {
-        built.output.platform.as_ref().unwrap_or(&self.build.config.platform)
+        built
+            .output
+            .platform
+            .as_ref()
+            .unwrap_or(&self.build.config.platform)
     }
 }
 
@@ -117,8 +152,16 @@ fn directory_name(platform: &Platform) -> String {
 /// Moves a tree below a directory.
 fn below(files: &ChangeSet, directory: &str, seconds: i64) -> Result<Vec<Entry>, AnyError> {
     let root = TreePath::parse(directory)?;
-    let meta = Metadata { mode: 0o755, mtime: Timestamp { seconds, nanos: 0 }, ..Metadata::default() };
-    let mut entries = vec![Entry { path: root.clone(), meta, node: Node::Directory { opaque: false } }];
+    let meta = Metadata {
+        mode: 0o755,
+        mtime: Timestamp { seconds, nanos: 0 },
+        ..Metadata::default()
+    };
+    let mut entries = vec![Entry {
+        path: root.clone(),
+        meta,
+        node: Node::Directory { opaque: false },
+    }];
     for entry in files.entries() {
         let mut entry = entry.clone();
         entry.path = root.join(&entry.path)?;

@@ -15,6 +15,7 @@ use kiln_export::ImageOutput;
 use kiln_export::ImageParts;
 use kiln_export::LayerPart;
 use kiln_export::Output;
+use kiln_export::Rewrite;
 use kiln_export::Top;
 use kiln_image::Descriptor;
 use kiln_image::Platform;
@@ -40,8 +41,15 @@ struct Ready {
 }
 
 impl Export<'_> {
-    pub(super) async fn image(&self, step: &Step, output: &Output, outcome: &mut BuildOutcome) -> Result<(), AnyError> {
-        let Some(format) = output.format() else { return Ok(()) };
+    pub(super) async fn image(
+        &self,
+        step: &Step,
+        output: &Output,
+        outcome: &mut BuildOutcome,
+    ) -> Result<(), AnyError> {
+        let Some(format) = output.format() else {
+            return Ok(());
+        };
         if self.multi && matches!(output, Output::Docker { dest: Some(_), .. }) {
             return Err("docker exporter does not currently support exporting manifest lists".into());
         }
@@ -49,12 +57,22 @@ impl Export<'_> {
         let names = self.names(output)?;
         match output {
             Output::Image(image) => self.to_store(step, image, &ready, &names).await?,
-            Output::Docker { dest: None, format, .. } => {
-                let image = ImageOutput { store: true, format: format.clone(), ..ImageOutput::default() };
+            Output::Docker {
+                dest: None, format, ..
+            } => {
+                let image = ImageOutput {
+                    store: true,
+                    format: format.clone(),
+                    ..ImageOutput::default()
+                };
                 self.to_store(step, &image, &ready, &names).await?;
             }
             Output::Oci { dest, tar, .. } => self.to_layout(step, dest, *tar, &ready, &names, false).await?,
-            Output::Docker { dest: Some(dest), tar, .. } => {
+            Output::Docker {
+                dest: Some(dest),
+                tar,
+                ..
+            } => {
                 self.to_layout(step, dest, *tar, &ready, &names, true).await?;
             }
             Output::Tar { .. } | Output::Local { .. } | Output::CacheOnly => {}
@@ -84,11 +102,23 @@ impl Export<'_> {
         let part = step.part("exporting", "exporting layers", 0);
         let parts = try_join_all(self.built.iter().map(|built| self.parts(built, format, epoch))).await?;
         part.done();
-        let images: Vec<Assembled> =
-            parts.iter().map(|parts| kiln_export::assemble(parts, format)).collect::<Result<_, _>>()?;
+        let images: Vec<Assembled> = parts
+            .iter()
+            .map(|parts| kiln_export::assemble(parts, format))
+            .collect::<Result<_, _>>()?;
         for image in &images {
-            step.part("exporting", format!("exporting manifest {}", image.descriptor.digest), 0).done();
-            step.part("exporting", format!("exporting config {}", image.manifest.config.digest), 0).done();
+            step.part(
+                "exporting",
+                format!("exporting manifest {}", image.descriptor.digest),
+                0,
+            )
+            .done();
+            step.part(
+                "exporting",
+                format!("exporting config {}", image.manifest.config.digest),
+                0,
+            )
+            .done();
         }
         let created = match epoch {
             Some(epoch) => kiln_export::created_time(epoch)?.to_string(),
@@ -98,32 +128,68 @@ impl Export<'_> {
             ([image], false) => (image.descriptor.clone(), None),
             (images, _) => {
                 let (descriptor, bytes) = kiln_export::assemble_index(images, format);
-                step.part("exporting", format!("exporting manifest list {}", descriptor.digest), 0).done();
+                step.part(
+                    "exporting",
+                    format!("exporting manifest list {}", descriptor.digest),
+                    0,
+                )
+                .done();
                 (descriptor, Some(bytes))
             }
         };
-        Ok(Ready { top, images, index, created })
+        Ok(Ready {
+            top,
+            images,
+            index,
+            created,
+        })
     }
 
-    async fn parts(&self, built: &Built, format: &Format, epoch: Option<i64>) -> Result<ImageParts, AnyError> {
-        let clamp = epoch.filter(|_| format.rewrite_timestamp);
+    async fn parts(
+        &self,
+        built: &Built,
+        format: &Format,
+        epoch: Option<i64>,
+    ) -> Result<ImageParts, AnyError> {
+        let clamp = epoch.filter(|_| format.rewrite_timestamp != Rewrite::Keep);
         let form = BlobForm::new(format.compression, format.level, clamp);
-        let recompress = if format.force_compression { Recompress::Yes } else { Recompress::No };
+        let recompress = if format.force_compression {
+            Recompress::Yes
+        } else {
+            Recompress::No
+        };
         let layers = &self.build.layers;
-        let blobs = (0..built.stack.layers().len()).map(|at| layers.blob(&built.stack, at, &form, recompress));
+        let blobs =
+            (0..built.stack.layers().len()).map(|at| layers.blob(&built.stack, at, &form, recompress));
         let blobs = try_join_all(blobs).await?;
-        let parts = built.stack.layers().iter().zip(blobs).map(|(layer, blob)| LayerPart {
-            descriptor: blob.descriptor,
-            diff_id: blob.diff_id,
-            created: layer.created(),
-            created_by: layer.created_by().to_owned(),
-        });
-        let attr = |name: &str| built.output.attrs.iter().find(|(key, _)| key == name).map(|(_, v)| v.clone());
+        let parts = built
+            .stack
+            .layers()
+            .iter()
+            .zip(blobs)
+            .map(|(layer, blob)| LayerPart {
+                descriptor: marked(blob.descriptor, clamp.filter(|_| layer.is_made()), format),
+                diff_id: blob.diff_id,
+                created: layer.created(),
+                created_by: layer.created_by().to_owned(),
+            });
+        let attr = |name: &str| {
+            built
+                .output
+                .attrs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, v)| v.clone())
+        };
         Ok(ImageParts {
             config: built.output.config.clone(),
             base_config: attr("base-config").unwrap_or_default().into_bytes(),
             layers: parts.collect(),
-            platform: built.output.platform.clone().unwrap_or_else(|| self.build.config.platform.clone()),
+            platform: built
+                .output
+                .platform
+                .clone()
+                .unwrap_or_else(|| self.build.config.platform.clone()),
             epoch,
         })
     }
@@ -175,7 +241,14 @@ impl Export<'_> {
             }
             let layers = self.layer_blobs(ready);
             for name in names {
-                self.push(step, output, name, &ready.top, &[Self::documents(ready), layers.clone()].concat()).await?;
+                self.push(
+                    step,
+                    output,
+                    name,
+                    &ready.top,
+                    &[Self::documents(ready), layers.clone()].concat(),
+                )
+                .await?;
             }
         }
         Ok(())
@@ -204,7 +277,11 @@ impl Export<'_> {
             },
             _ => ArchiveKind::Oci,
         };
-        let part = step.part("sending", if tar { "sending tarball" } else { "copying files" }, 0);
+        let part = step.part(
+            "sending",
+            if tar { "sending tarball" } else { "copying files" },
+            0,
+        );
         let dest = dest.clone();
         let write = move || match (&dest, tar) {
             (Destination::Path(path), false) => Ok(kiln_export::write_directory(path, &top, &blobs)?),
@@ -216,6 +293,15 @@ impl Export<'_> {
         part.done();
         Ok(())
     }
+}
+
+/// Says in a layer's descriptor that its times were clamped, where that was asked for.
+fn marked(mut layer: Descriptor, clamp: Option<i64>, format: &Format) -> Descriptor {
+    if let (Some(epoch), Rewrite::Marked) = (clamp, format.rewrite_timestamp) {
+        let key = "buildkit/rewritten-timestamp".to_owned();
+        layer.annotations.insert(key, epoch.to_string());
+    }
+    layer
 }
 
 /// Notes what was written, by BuildKit's metadata keys.
@@ -234,10 +320,15 @@ fn fill(outcome: &mut BuildOutcome, ready: Ready, names: &[Reference]) {
         .collect();
     let mut set = |key: &str, value: Value| drop(outcome.metadata.insert(key.to_owned(), value));
     if let (Some(image), None) = (ready.images.first(), &ready.index) {
-        set("containerimage.config.digest", image.manifest.config.digest.to_string().into());
+        set(
+            "containerimage.config.digest",
+            image.manifest.config.digest.to_string().into(),
+        );
     }
     let mut descriptor = ready.top.clone();
-    descriptor.annotations.insert("org.opencontainers.image.created".to_owned(), ready.created);
+    descriptor
+        .annotations
+        .insert("org.opencontainers.image.created".to_owned(), ready.created);
     set("containerimage.descriptor", json!(descriptor));
     set("containerimage.digest", ready.top.digest.to_string().into());
     if !names.is_empty() {

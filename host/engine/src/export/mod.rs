@@ -39,8 +39,16 @@ pub(crate) async fn export(
     built: Vec<Built>,
     warnings: usize,
 ) -> Result<BuildOutcome, BuildError> {
-    let mut outcome = BuildOutcome { warnings, ..BuildOutcome::default() };
-    let export = Export { build, built: &built, epoch: epoch(build, lowered)?, multi: is_multi(lowered) };
+    let mut outcome = BuildOutcome {
+        warnings,
+        ..BuildOutcome::default()
+    };
+    let export = Export {
+        build,
+        built: &built,
+        epoch: epoch(build, lowered)?,
+        multi: is_multi(lowered),
+    };
     for output in &build.request.outputs {
         let title = match output {
             Output::Image(_) => "exporting to image",
@@ -83,7 +91,10 @@ fn epoch(build: &BuildContext, lowered: &Lowered) -> Result<Option<i64>, BuildEr
         return Ok(build.request.epoch);
     }
     let found = lowered.attrs.iter().find(|(key, _)| key == "source-date-epoch");
-    match found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()) {
+    match found
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
+    {
         None => Ok(None),
         Some(value) => {
             let error = |_| BuildError::Usage(format!("invalid SOURCE_DATE_EPOCH: {value}"));
@@ -93,6 +104,9 @@ fn epoch(build: &BuildContext, lowered: &Lowered) -> Result<Option<i64>, BuildEr
 }
 
 fn is_multi(lowered: &Lowered) -> bool {
-    let asked = lowered.attrs.iter().any(|(key, value)| key == "multi-platform" && value == "true");
+    let asked = lowered
+        .attrs
+        .iter()
+        .any(|(key, value)| key == "multi-platform" && value == "true");
     asked || lowered.outputs.len() > 1
 }

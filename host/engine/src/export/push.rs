@@ -26,8 +26,16 @@ impl Export<'_> {
         blobs: &[Blob],
     ) -> Result<(), AnyError> {
         let client = &self.build.config.registry;
-        let client = if output.insecure { client.allowing_insecure(name.registry()) } else { client.clone() };
-        let name = if output.push_by_digest { name.with_digest(top.digest) } else { name.clone() };
+        let client = if output.insecure {
+            client.allowing_insecure(name.registry())
+        } else {
+            client.clone()
+        };
+        let name = if output.push_by_digest {
+            name.with_digest(top.digest)
+        } else {
+            name.clone()
+        };
         push(&client, step, &name, top, blobs).await
     }
 }
@@ -45,11 +53,15 @@ pub(crate) async fn push(
     let mut seen = BTreeSet::new();
     for blob in blobs.iter().filter(|blob| seen.insert(blob.digest)) {
         let document = match &blob.bytes {
-            BlobBytes::Memory(bytes) => ManifestOrIndex::parse("", bytes).ok().map(|document| (document, bytes)),
+            BlobBytes::Memory(bytes) => ManifestOrIndex::parse("", bytes)
+                .ok()
+                .map(|document| (document, bytes)),
             BlobBytes::File(_) => None,
         };
         match document {
-            Some((ManifestOrIndex::Manifest(manifest), bytes)) => manifests.push((manifest.media_type, bytes, blob)),
+            Some((ManifestOrIndex::Manifest(manifest), bytes)) => {
+                manifests.push((manifest.media_type, bytes, blob))
+            }
             Some((ManifestOrIndex::Index(index), bytes)) => manifests.push((index.media_type, bytes, blob)),
             None => plain.push(blob),
         }
@@ -57,11 +69,21 @@ pub(crate) async fn push(
     let part = step.part("pushing", "pushing layers", 0);
     futures::future::try_join_all(plain.into_iter().map(|blob| push_blob(client, step, name, blob))).await?;
     part.done();
-    let part = step.part("pushing", format!("pushing manifest for {name}@{}", top.digest), 0);
+    let part = step.part(
+        "pushing",
+        format!("pushing manifest for {name}@{}", top.digest),
+        0,
+    );
     manifests.sort_by_key(|(media_type, ..)| MediaType::is_index(media_type));
     for (media_type, bytes, blob) in manifests {
-        let named = if blob.digest == top.digest { name.clone() } else { name.with_digest(blob.digest) };
-        client.push_manifest(&named, &media_type, bytes.clone().into()).await?;
+        let named = if blob.digest == top.digest {
+            name.clone()
+        } else {
+            name.with_digest(blob.digest)
+        };
+        client
+            .push_manifest(&named, &media_type, bytes.clone().into())
+            .await?;
     }
     part.done();
     Ok(())
@@ -74,7 +96,9 @@ async fn push_blob(client: &Client, step: &Step, name: &Reference, blob: &Blob) 
         BlobBytes::File(path) => BlobSource::File(path.clone()),
     };
     let descriptor = Descriptor::new("application/octet-stream", blob.digest, blob.size);
-    client.push_blob(name, &descriptor, source, None, &mut |sent| part.advance(sent)).await?;
+    client
+        .push_blob(name, &descriptor, source, None, &mut |sent| part.advance(sent))
+        .await?;
     part.done();
     Ok(())
 }

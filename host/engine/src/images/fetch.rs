@@ -28,13 +28,22 @@ impl FromRegistry {
 
     fn failed(&self, blob: &Descriptor) -> impl Fn(kiln_registry::RegistryError) -> ImageError {
         let (reference, digest) = (self.reference.to_string(), blob.digest);
-        move |source| ImageError::Fetch { reference: reference.clone(), digest, source: Box::new(source) }
+        move |source| ImageError::Fetch {
+            reference: reference.clone(),
+            digest,
+            source: Box::new(source),
+        }
     }
 }
 
 #[async_trait]
 impl FetchLayer for FromRegistry {
-    async fn fetch(&self, store: &Store, blob: &Descriptor, report: &(dyn Fn(u64) + Sync)) -> Result<(), ImageError> {
+    async fn fetch(
+        &self,
+        store: &Store,
+        blob: &Descriptor,
+        report: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), ImageError> {
         if store.contains(&blob.digest)? {
             return Ok(());
         }
@@ -49,10 +58,15 @@ impl FetchLayer for FromRegistry {
         if partial.len() > blob.size {
             partial.restart()?;
         }
-        let mut stream =
-            self.client.blob(&self.reference, blob, partial.len()).await.map_err(self.failed(blob))?;
+        let mut stream = self
+            .client
+            .blob(&self.reference, blob, partial.len())
+            .await
+            .map_err(self.failed(blob))?;
         while let Some(bytes) = stream.next().await.map_err(self.failed(blob))? {
-            partial.write_all(&bytes).map_err(|source| self.lost(blob, source))?;
+            partial
+                .write_all(&bytes)
+                .map_err(|source| self.lost(blob, source))?;
             report(partial.len());
         }
         partial.commit()?;
@@ -66,7 +80,11 @@ impl FetchLayer for FromRegistry {
 
 impl FromRegistry {
     fn lost(&self, blob: &Descriptor, source: std::io::Error) -> ImageError {
-        ImageError::Read { reference: self.reference.to_string(), digest: blob.digest, source }
+        ImageError::Read {
+            reference: self.reference.to_string(),
+            digest: blob.digest,
+            source,
+        }
     }
 }
 
@@ -84,21 +102,38 @@ impl FromLayout {
 
 #[async_trait]
 impl FetchLayer for FromLayout {
-    async fn fetch(&self, store: &Store, blob: &Descriptor, _: &(dyn Fn(u64) + Sync)) -> Result<(), ImageError> {
+    async fn fetch(
+        &self,
+        store: &Store,
+        blob: &Descriptor,
+        _: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), ImageError> {
         let (store, layout, blob) = (store.clone(), self.layout.clone(), blob.clone());
         let reference = layout.path().display().to_string();
         let digest = blob.digest;
         let copy = move || {
-            let failed = |source| ImageError::Read { reference: reference.clone(), digest: blob.digest, source };
+            let failed = |source| ImageError::Read {
+                reference: reference.clone(),
+                digest: blob.digest,
+                source,
+            };
             let mut ingest = store.ingest()?;
             let mut reader = layout.open_blob(&blob.digest)?.take(blob.size + 1);
-            std::io::copy(&mut reader, &mut ingest).map_err(failed)?;
+            let copied = std::io::copy(&mut reader, &mut ingest).map_err(failed)?;
+            if copied != blob.size {
+                let problem = format!("it has not the {} bytes that its descriptor announces", blob.size);
+                return Err(failed(std::io::Error::other(problem)));
+            }
             ingest.commit(Some(&blob.digest))?;
             Ok(())
         };
         let lost = |error| {
             let reference = self.layout.path().display().to_string();
-            ImageError::Read { reference, digest, source: std::io::Error::other(error) }
+            ImageError::Read {
+                reference,
+                digest,
+                source: std::io::Error::other(error),
+            }
         };
         tokio::task::spawn_blocking(copy).await.map_err(lost)?
     }
@@ -122,7 +157,12 @@ impl FromStore {
 
 #[async_trait]
 impl FetchLayer for FromStore {
-    async fn fetch(&self, store: &Store, blob: &Descriptor, _: &(dyn Fn(u64) + Sync)) -> Result<(), ImageError> {
+    async fn fetch(
+        &self,
+        store: &Store,
+        blob: &Descriptor,
+        _: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), ImageError> {
         store.open_blob(&blob.digest)?;
         Ok(())
     }
@@ -141,9 +181,10 @@ pub(crate) struct Fetchers {
 impl crate::layers::Fetchers for Fetchers {
     fn fetcher(&self, origin: &str) -> Option<Arc<dyn FetchLayer>> {
         match origin.split_once("://")? {
-            ("docker-image", reference) => {
-                Some(Arc::new(FromRegistry::new(self.client.clone(), reference.parse().ok()?)))
-            }
+            ("docker-image", reference) => Some(Arc::new(FromRegistry::new(
+                self.client.clone(),
+                reference.parse().ok()?,
+            ))),
             ("oci-layout-path", path) => Some(Arc::new(FromLayout::new(Layout::open(Path::new(path)).ok()?))),
             ("store", name) => Some(Arc::new(FromStore::new(name.to_owned()))),
             _ => None,

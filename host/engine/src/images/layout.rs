@@ -38,7 +38,10 @@ pub struct Layout {
 #[derive(Debug, Clone)]
 enum Blobs {
     Directory,
-    Archive { file: Arc<File>, places: Arc<HashMap<Digest, (u64, u64)>> },
+    Archive {
+        file: Arc<File>,
+        places: Arc<HashMap<Digest, (u64, u64)>>,
+    },
 }
 
 impl Layout {
@@ -55,11 +58,18 @@ impl Layout {
         let bytes = match File::open(&file) {
             Ok(file) => read_limited(file, MAX_INDEX).map_err(|source| io_error(path, source))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(LayoutError::NotALayout { path: path.to_owned(), missing: "index.json" });
+                return Err(LayoutError::NotALayout {
+                    path: path.to_owned(),
+                    missing: "index.json",
+                });
             }
             Err(source) => return Err(io_error(&file, source)),
         };
-        Ok(Self { path: path.to_owned(), blobs: Blobs::Directory, index: Arc::new(parse_index(path, &bytes)?) })
+        Ok(Self {
+            path: path.to_owned(),
+            blobs: Blobs::Directory,
+            index: Arc::new(parse_index(path, &bytes)?),
+        })
     }
 
     fn open_archive(path: &Path) -> Result<Self, LayoutError> {
@@ -72,23 +82,42 @@ impl Layout {
         for (count, entry) in entries.enumerate() {
             let mut entry = entry.map_err(failed)?;
             if count >= MAX_ENTRIES {
-                return Err(failed(io::Error::other(format!("more than {MAX_ENTRIES} entries in the archive"))));
+                return Err(failed(io::Error::other(format!(
+                    "more than {MAX_ENTRIES} entries in the archive"
+                ))));
             }
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let name = name.trim_start_matches("./");
             if name == "index.json" {
                 let mut bytes = Vec::new();
-                entry.by_ref().take(MAX_INDEX).read_to_end(&mut bytes).map_err(failed)?;
+                entry
+                    .by_ref()
+                    .take(MAX_INDEX)
+                    .read_to_end(&mut bytes)
+                    .map_err(failed)?;
                 index = Some(parse_index(path, &bytes)?);
-            } else if let Some(digest) = name.strip_prefix("blobs/sha256/").and_then(|h| Digest::from_hex(h).ok()) {
+            } else if let Some(digest) = name
+                .strip_prefix("blobs/sha256/")
+                .and_then(|h| Digest::from_hex(h).ok())
+            {
                 places.insert(digest, (entry.raw_file_position(), entry.size()));
             }
         }
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let missing = "index.json";
-        let index = index.ok_or_else(|| LayoutError::NotALayout { path: path.to_owned(), missing })?;
-        let blobs = Blobs::Archive { file: Arc::new(file), places: Arc::new(places) };
-        Ok(Self { path: path.to_owned(), blobs, index: Arc::new(index) })
+        let index = index.ok_or_else(|| LayoutError::NotALayout {
+            path: path.to_owned(),
+            missing,
+        })?;
+        let blobs = Blobs::Archive {
+            file: Arc::new(file),
+            places: Arc::new(places),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            blobs,
+            index: Arc::new(index),
+        })
     }
 
     /// Returns the path that was opened.
@@ -109,7 +138,11 @@ impl Layout {
     pub fn select(&self, selector: Option<&str>) -> Result<Descriptor, LayoutError> {
         let entries = &self.index.manifests;
         let named = |key: &str, name: &str| {
-            entries.iter().rev().find(|d| d.annotations.get(key).is_some_and(|v| v == name)).cloned()
+            entries
+                .iter()
+                .rev()
+                .find(|d| d.annotations.get(key).is_some_and(|v| v == name))
+                .cloned()
         };
         let found = match selector.filter(|s| !s.is_empty()) {
             None => match entries.as_slice() {
@@ -117,7 +150,12 @@ impl Layout {
                 // An index of platforms laid out flat: the whole `index.json` is the image.
                 [] => None,
                 [first, ..] if entries.iter().all(|e| e.digest == first.digest) => Some(first.clone()),
-                _ => return Err(LayoutError::Ambiguous { path: self.path.clone(), names: self.names() }),
+                _ => {
+                    return Err(LayoutError::Ambiguous {
+                        path: self.path.clone(),
+                        names: self.names(),
+                    });
+                }
             },
             Some(selector) => {
                 let digest: Option<Digest> = selector.rsplit('@').next().and_then(|d| d.parse().ok());
@@ -138,7 +176,9 @@ impl Layout {
     }
 
     fn describe(&self, digest: &Digest) -> Result<Option<Descriptor>, LayoutError> {
-        let Ok(bytes) = self.read(digest, MAX_INDEX) else { return Ok(None) };
+        let Ok(bytes) = self.read(digest, MAX_INDEX) else {
+            return Ok(None);
+        };
         let media_type = match ManifestOrIndex::parse("", &bytes).map_err(|source| self.malformed(source))? {
             ManifestOrIndex::Manifest(manifest) => manifest.media_type,
             ManifestOrIndex::Index(index) => index.media_type,
@@ -147,13 +187,25 @@ impl Layout {
     }
 
     fn malformed(&self, source: ManifestError) -> LayoutError {
-        LayoutError::Malformed { path: self.path.clone(), source }
+        LayoutError::Malformed {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     fn names(&self) -> String {
-        let name = |d: &Descriptor| d.annotations.get(REF_NAME).cloned().unwrap_or_else(|| format!("@{}", d.digest));
+        let name = |d: &Descriptor| {
+            d.annotations
+                .get(REF_NAME)
+                .cloned()
+                .unwrap_or_else(|| format!("@{}", d.digest))
+        };
         let names: Vec<String> = self.index.manifests.iter().map(name).collect();
-        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+        if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join(", ")
+        }
     }
 
     /// Opens a blob. Its content is not checked yet.
@@ -161,7 +213,10 @@ impl Layout {
     /// # Errors
     /// When it is missing or cannot be opened.
     pub fn open_blob(&self, digest: &Digest) -> Result<Box<dyn Read + Send>, LayoutError> {
-        let missing = || LayoutError::NoBlob { path: self.path.clone(), digest: *digest };
+        let missing = || LayoutError::NoBlob {
+            path: self.path.clone(),
+            digest: *digest,
+        };
         match &self.blobs {
             Blobs::Directory => {
                 let file = self.path.join("blobs/sha256").join(digest.hex());
@@ -173,7 +228,11 @@ impl Layout {
             }
             Blobs::Archive { file, places } => {
                 let (at, size) = *places.get(digest).ok_or_else(missing)?;
-                Ok(Box::new(Slice { file: file.clone(), at, left: size }))
+                Ok(Box::new(Slice {
+                    file: file.clone(),
+                    at,
+                    left: size,
+                }))
             }
         }
     }
@@ -187,7 +246,11 @@ impl Layout {
         let bytes = read_limited(reader, limit).map_err(|source| io_error(&self.path, source))?;
         let actual = Digest::of(&bytes);
         if actual != *digest {
-            return Err(LayoutError::Mismatch { path: self.path.clone(), expected: *digest, actual });
+            return Err(LayoutError::Mismatch {
+                path: self.path.clone(),
+                expected: *digest,
+                actual,
+            });
         }
         Ok(bytes)
     }
@@ -219,17 +282,24 @@ fn read_limited(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 fn parse_index(path: &Path, bytes: &[u8]) -> Result<Index, LayoutError> {
-    let malformed = |source| LayoutError::Malformed { path: path.to_owned(), source };
+    let malformed = |source| LayoutError::Malformed {
+        path: path.to_owned(),
+        source,
+    };
     match ManifestOrIndex::parse(kiln_image::MediaType::OCI_INDEX, bytes).map_err(malformed)? {
-        ManifestOrIndex::Index(index) => Ok(index),
-        ManifestOrIndex::Manifest(_) => {
-            Err(LayoutError::NotALayout { path: path.to_owned(), missing: "index.json with `manifests`" })
-        }
+        ManifestOrIndex::Index(index) => Ok(*index),
+        ManifestOrIndex::Manifest(_) => Err(LayoutError::NotALayout {
+            path: path.to_owned(),
+            missing: "index.json with `manifests`",
+        }),
     }
 }
 
 fn io_error(path: &Path, source: io::Error) -> LayoutError {
-    LayoutError::Io { path: path.to_owned(), source }
+    LayoutError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// An OCI layout cannot be used.

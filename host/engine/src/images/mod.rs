@@ -51,7 +51,10 @@ impl fmt::Display for ImageId {
         match self {
             Self::Registry(reference) => write!(f, "{reference}"),
             Self::Layout { name, digest: None } => write!(f, "oci-layout://{name}"),
-            Self::Layout { name, digest: Some(digest) } => write!(f, "oci-layout://{name}@{digest}"),
+            Self::Layout {
+                name,
+                digest: Some(digest),
+            } => write!(f, "oci-layout://{name}@{digest}"),
         }
     }
 }
@@ -60,7 +63,10 @@ impl FromStr for ImageId {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let malformed = |source| ImageError::Reference { text: text.to_owned(), source };
+        let malformed = |source| ImageError::Reference {
+            text: text.to_owned(),
+            source,
+        };
         match text.split_once("://") {
             Some(("docker-image", reference)) => Ok(Self::Registry(reference.parse().map_err(malformed)?)),
             Some(("oci-layout", rest)) => {
@@ -68,7 +74,10 @@ impl FromStr for ImageId {
                     Some((name, digest)) => (name, digest.parse().ok()),
                     None => (rest, None),
                 };
-                Ok(Self::Layout { name: name.to_owned(), digest })
+                Ok(Self::Layout {
+                    name: name.to_owned(),
+                    digest,
+                })
             }
             _ => Err(ImageError::Scheme(text.to_owned())),
         }
@@ -95,7 +104,9 @@ pub(crate) struct Image {
 impl Image {
     /// Returns the digests of the uncompressed layers.
     pub(crate) fn diff_ids(&self) -> Vec<Digest> {
-        ImageConfig::parse(&self.config).map(|config| config.diff_ids()).unwrap_or_default()
+        ImageConfig::parse(&self.config)
+            .map(|config| config.diff_ids())
+            .unwrap_or_default()
     }
 }
 
@@ -166,7 +177,9 @@ pub enum ImageError {
         diff_ids: usize,
     },
     /// No image for that platform.
-    #[error("{reference}: no match for platform in manifest: not found (wanted {platform}, there is {offered})")]
+    #[error(
+        "{reference}: no match for platform in manifest: not found (wanted {platform}, there is {offered})"
+    )]
     Platform {
         /// The image.
         reference: String,
@@ -179,7 +192,9 @@ pub enum ImageError {
     #[error("the image {0} is an index of indexes")]
     Nested(String),
     /// A layer of a kind that cannot be unpacked.
-    #[error("the image {reference} has a layer of media type `{media_type}`, which is not a file system layer")]
+    #[error(
+        "the image {reference} has a layer of media type `{media_type}`, which is not a file system layer"
+    )]
     LayerType {
         /// The image.
         reference: String,
@@ -257,11 +272,21 @@ struct Document {
 impl Images {
     pub(crate) fn new(store: Store, client: kiln_registry::Client, layouts: HashMap<String, Layout>) -> Self {
         let local = ImageStore::new(store.clone());
-        Self { store, local, client, layouts: Arc::new(layouts) }
+        Self {
+            store,
+            local,
+            client,
+            layouts: Arc::new(layouts),
+        }
     }
 
     /// Finds the image that serves `platform`.
-    pub(crate) async fn find(&self, id: &ImageId, platform: &Platform, pull: Pull) -> Result<Image, ImageError> {
+    pub(crate) async fn find(
+        &self,
+        id: &ImageId,
+        platform: &Platform,
+        pull: Pull,
+    ) -> Result<Image, ImageError> {
         match id {
             ImageId::Registry(reference) => self.find_named(reference, platform, pull).await,
             ImageId::Layout { name, digest } => {
@@ -273,19 +298,30 @@ impl Images {
                 let top = layout.select(selector.as_deref())?;
                 let bytes = layout.read(&top.digest, MAX_DOCUMENT)?;
                 let fetch: Arc<dyn FetchLayer> = Arc::new(fetch::FromLayout::new(layout.clone()));
-                let top = Document { descriptor: top, bytes };
+                let top = Document {
+                    descriptor: top,
+                    bytes,
+                };
                 complete(&id.to_string(), top, platform, fetch, layout).await
             }
         }
     }
 
-    async fn find_named(&self, reference: &Reference, platform: &Platform, pull: Pull) -> Result<Image, ImageError> {
+    async fn find_named(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        pull: Pull,
+    ) -> Result<Image, ImageError> {
         let name = reference.to_string();
         if pull != Pull::Always
             && let Some(stored) = self.local.get(reference)?
         {
             let bytes = self.store.read_blob(&stored.descriptor.digest, MAX_DOCUMENT)?;
-            let top = Document { descriptor: stored.descriptor, bytes };
+            let top = Document {
+                descriptor: stored.descriptor,
+                bytes,
+            };
             let fetch: Arc<dyn FetchLayer> = Arc::new(fetch::FromStore::new(name.clone()));
             match complete(&name, top, platform, fetch, &self.store).await {
                 // Another platform may be in the registry.
@@ -296,12 +332,21 @@ impl Images {
         if pull == Pull::Never {
             return Err(ImageError::NotLocal(reference.familiar()));
         }
-        let failed = |source| ImageError::Resolve { reference: name.clone(), source: Box::new(source) };
+        let failed = |source| ImageError::Resolve {
+            reference: name.clone(),
+            source: Box::new(source),
+        };
         let resolved = self.client.resolve(reference).await.map_err(failed)?;
-        let top = Document { descriptor: resolved.descriptor, bytes: resolved.bytes.to_vec() };
+        let top = Document {
+            descriptor: resolved.descriptor,
+            bytes: resolved.bytes.to_vec(),
+        };
         let fetch: Arc<dyn FetchLayer> =
             Arc::new(fetch::FromRegistry::new(self.client.clone(), reference.clone()));
-        let remote = Remote { images: self, reference };
+        let remote = Remote {
+            images: self,
+            reference,
+        };
         complete(&name, top, platform, fetch, &remote).await
     }
 
@@ -311,9 +356,18 @@ impl Images {
             return Ok(self.store.read_blob(&wanted.digest, MAX_DOCUMENT)?);
         }
         let name = reference.to_string();
-        let failed = |source| ImageError::Resolve { reference: name.clone(), source: Box::new(source) };
+        let failed = |source| ImageError::Resolve {
+            reference: name.clone(),
+            source: Box::new(source),
+        };
         if MediaType::is_manifest(&wanted.media_type) || MediaType::is_index(&wanted.media_type) {
-            return Ok(self.client.manifest(reference, &wanted.digest).await.map_err(failed)?.bytes.to_vec());
+            return Ok(self
+                .client
+                .manifest(reference, &wanted.digest)
+                .await
+                .map_err(failed)?
+                .bytes
+                .to_vec());
         }
         let fetch = fetch::FromRegistry::new(self.client.clone(), reference.clone());
         fetch.fetch(&self.store, wanted, &|_| {}).await?;
@@ -366,53 +420,105 @@ async fn complete(
     let (chosen, parsed) = match parse(name, &top)? {
         manifest @ ManifestOrIndex::Manifest(_) => (top, manifest),
         ManifestOrIndex::Index(index) => {
-            let entry = index.select(platform).cloned().ok_or_else(|| no_platform(name, platform, &index))?;
+            let entry = index
+                .select(platform)
+                .cloned()
+                .ok_or_else(|| no_platform(name, platform, &index))?;
             check_size("manifest", name, &entry)?;
             let bytes = documents.read(&entry).await?;
-            let document = Document { descriptor: entry, bytes };
+            let document = Document {
+                descriptor: entry,
+                bytes,
+            };
             let parsed = parse(name, &document)?;
             (document, parsed)
         }
     };
-    let ManifestOrIndex::Manifest(manifest) = parsed else { return Err(ImageError::Nested(name.to_owned())) };
+    let ManifestOrIndex::Manifest(manifest) = parsed else {
+        return Err(ImageError::Nested(name.to_owned()));
+    };
     check_size("config", name, &manifest.config)?;
     let config = documents.read(&manifest.config).await?;
-    let parsed = ImageConfig::parse(&config)
-        .map_err(|source| ImageError::Config { reference: name.to_owned(), source })?;
+    let parsed = ImageConfig::parse(&config).map_err(|source| ImageError::Config {
+        reference: name.to_owned(),
+        source,
+    })?;
     check_layers(name, &manifest, &parsed)?;
-    let pinned = if name.contains('@') { name.to_owned() } else { format!("{name}@{digest}") };
+    let pinned = if name.contains('@') {
+        name.to_owned()
+    } else {
+        format!("{name}@{digest}")
+    };
     let manifest_digest = chosen.descriptor.digest;
-    Ok(Image { pinned, digest, manifest_digest, manifest: *manifest, config: config.into(), fetch })
+    Ok(Image {
+        pinned,
+        digest,
+        manifest_digest,
+        manifest: *manifest,
+        config: config.into(),
+        fetch,
+    })
 }
 
 fn parse(name: &str, document: &Document) -> Result<ManifestOrIndex, ImageError> {
-    ManifestOrIndex::parse(&document.descriptor.media_type, &document.bytes)
-        .map_err(|source| ImageError::Manifest { reference: name.to_owned(), source })
+    ManifestOrIndex::parse(&document.descriptor.media_type, &document.bytes).map_err(|source| {
+        ImageError::Manifest {
+            reference: name.to_owned(),
+            source,
+        }
+    })
 }
 
 fn check_size(what: &'static str, name: &str, document: &Descriptor) -> Result<(), ImageError> {
     let size = document.size;
-    let too_large = || ImageError::TooLarge { what, reference: name.to_owned(), size };
+    let too_large = || ImageError::TooLarge {
+        what,
+        reference: name.to_owned(),
+        size,
+    };
     (size <= MAX_DOCUMENT).then_some(()).ok_or_else(too_large)
 }
 
 fn no_platform(name: &str, platform: &Platform, index: &kiln_image::Index) -> ImageError {
-    let offered: Vec<String> =
-        index.manifests.iter().filter_map(|d| d.platform.as_ref()).map(ToString::to_string).collect();
-    let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
-    ImageError::Platform { reference: name.to_owned(), platform: platform.clone(), offered }
+    let offered: Vec<String> = index
+        .manifests
+        .iter()
+        .filter_map(|d| d.platform.as_ref())
+        .map(ToString::to_string)
+        .collect();
+    let offered = if offered.is_empty() {
+        "nothing".to_owned()
+    } else {
+        offered.join(", ")
+    };
+    ImageError::Platform {
+        reference: name.to_owned(),
+        platform: platform.clone(),
+        offered,
+    }
 }
 
 fn check_layers(name: &str, manifest: &Manifest, config: &ImageConfig) -> Result<(), ImageError> {
     let (layers, diff_ids) = (manifest.layers.len(), config.diff_ids().len());
     if layers != diff_ids {
-        return Err(ImageError::LayerCount { reference: name.to_owned(), layers, diff_ids });
+        return Err(ImageError::LayerCount {
+            reference: name.to_owned(),
+            layers,
+            diff_ids,
+        });
     }
-    match manifest.layers.iter().find(|layer| MediaType::layer_compression(&layer.media_type).is_none()) {
+    match manifest
+        .layers
+        .iter()
+        .find(|layer| MediaType::layer_compression(&layer.media_type).is_none())
+    {
         None => Ok(()),
         Some(layer) => {
             let media_type = layer.media_type.clone();
-            Err(ImageError::LayerType { reference: name.to_owned(), media_type })
+            Err(ImageError::LayerType {
+                reference: name.to_owned(),
+                media_type,
+            })
         }
     }
 }
@@ -431,8 +537,17 @@ impl Images {
         &'a self,
         reference: &'a Reference,
     ) -> Result<(Descriptor, impl ReadDocument + 'a), ImageError> {
-        let failed = |source| ImageError::Resolve { reference: reference.to_string(), source: Box::new(source) };
+        let failed = |source| ImageError::Resolve {
+            reference: reference.to_string(),
+            source: Box::new(source),
+        };
         let resolved = self.client.resolve(reference).await.map_err(failed)?;
-        Ok((resolved.descriptor, Remote { images: self, reference }))
+        Ok((
+            resolved.descriptor,
+            Remote {
+                images: self,
+                reference,
+            },
+        ))
     }
 }

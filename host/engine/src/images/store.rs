@@ -62,7 +62,8 @@ impl ImageStore {
         }
         let Some(digest) = wanted else { return Ok(None) };
         let prefix = format!("{}:", reference.name());
-        let same = |image: &StoredImage| image.name.starts_with(&prefix) && image.descriptor.digest == *digest;
+        let same =
+            |image: &StoredImage| image.name.starts_with(&prefix) && image.descriptor.digest == *digest;
         Ok(self.list()?.into_iter().find(same))
     }
 
@@ -72,23 +73,41 @@ impl ImageStore {
     /// When the store cannot be read.
     pub fn list(&self) -> Result<Vec<StoredImage>, StoreError> {
         let rows = self.store.scan(BUCKET, b"")?;
-        Ok(rows.into_iter().filter_map(|(_, value)| serde_json::from_slice(&value).ok()).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|(_, value)| serde_json::from_slice(&value).ok())
+            .collect())
     }
 
     /// Gives an image, whose blobs are in the store, a name.
     ///
     /// # Errors
     /// When the store cannot be written or a manifest is malformed.
-    pub fn put(&self, reference: &Reference, descriptor: Descriptor, created: String) -> Result<(), ImageError> {
+    pub fn put(
+        &self,
+        reference: &Reference,
+        descriptor: Descriptor,
+        created: String,
+    ) -> Result<(), ImageError> {
         let tag = reference.tag().unwrap_or("latest");
         let name = format!("{}:{tag}", reference.name());
         let blobs = self.blobs(&descriptor)?;
         let size = blobs.iter().map(|blob| blob.size).sum();
-        let image = StoredImage { name: name.clone(), descriptor, created, size };
+        let image = StoredImage {
+            name: name.clone(),
+            descriptor,
+            created,
+            size,
+        };
         let bytes = serde_json::to_vec(&image).expect("an image's record serialises to JSON");
         let objects: Vec<Object> = blobs.iter().map(|blob| Object::Blob(blob.digest)).collect();
-        let info = OwnerInfo { pin: Pin::Pinned, description: format!("image {name}"), ..OwnerInfo::default() };
-        self.store.refer_as(&Owner::new(BUCKET, name.as_bytes()), &info, &objects)?;
+        let info = OwnerInfo {
+            pin: Pin::Pinned,
+            description: format!("image {name}"),
+            ..OwnerInfo::default()
+        };
+        self.store
+            .refer_as(&Owner::new(BUCKET, name.as_bytes()), &info, &objects)?;
         Ok(self.store.put(BUCKET, name.as_bytes(), &bytes)?)
     }
 
@@ -97,7 +116,9 @@ impl ImageStore {
     /// # Errors
     /// When the store cannot be written.
     pub fn remove(&self, reference: &Reference) -> Result<bool, StoreError> {
-        let Some(image) = self.get(reference)? else { return Ok(false) };
+        let Some(image) = self.get(reference)? else {
+            return Ok(false);
+        };
         self.store.delete(BUCKET, image.name.as_bytes())?;
         self.store.unrefer(&Owner::new(BUCKET, image.name.as_bytes()))?;
         Ok(true)
@@ -120,7 +141,10 @@ impl ImageStore {
                 continue;
             }
             let bytes = self.store.read_blob(&next.digest, MAX_DOCUMENT)?;
-            let malformed = |source| ImageError::Manifest { reference: next.digest.to_string(), source };
+            let malformed = |source| ImageError::Manifest {
+                reference: next.digest.to_string(),
+                source,
+            };
             match ManifestOrIndex::parse(&next.media_type, &bytes).map_err(malformed)? {
                 ManifestOrIndex::Index(index) => open.extend(index.manifests),
                 ManifestOrIndex::Manifest(manifest) => {

@@ -33,9 +33,15 @@ pub(super) fn key(step: &Exec, inputs: &[Input], platform: &Platform) -> OpKey {
     {
         hashed.mounts.clear();
     }
-    let places: Vec<i64> =
-        hashed.mounts.iter().map(|m| m.input.map_or(-1, |input| place(inputs, input) as i64)).collect();
-    OpKey { preimage: json::exec(&hashed, &places, platform), dependencies }
+    let places: Vec<i64> = hashed
+        .mounts
+        .iter()
+        .map(|m| m.input.map_or(-1, |input| place(inputs, input) as i64))
+        .collect();
+    OpKey {
+        preimage: json::exec(&hashed, &places, platform),
+        dependencies,
+    }
 }
 
 /// The cache that a Dockerfile gets without an `id`: it is named by its destination, maybe below a namespace.
@@ -56,7 +62,10 @@ fn dependencies(step: &Exec, inputs: &[Input]) -> Vec<Dependency> {
         *content = content_counts(mount, &path);
         paths.push(path);
     }
-    selected.into_iter().map(|(paths, content)| dependency(&paths, content)).collect()
+    selected
+        .into_iter()
+        .map(|(paths, content)| dependency(&paths, content))
+        .collect()
 }
 
 fn dependency(paths: &[String], content: bool) -> Dependency {
@@ -74,11 +83,22 @@ fn content_selectors(paths: &[String]) -> Vec<Selector> {
     if paths.iter().any(|path| path == "/") {
         return Vec::new();
     }
-    paths.iter().map(|path| Selector { path: path.clone(), follow_links: true, ..Selector::default() }).collect()
+    paths
+        .iter()
+        .map(|path| Selector {
+            path: path.clone(),
+            follow_links: true,
+            ..Selector::default()
+        })
+        .collect()
 }
 
 fn selector_path(mount: &Mount) -> String {
-    let parts: Vec<&str> = mount.selector.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> = mount
+        .selector
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
     format!("/{}", parts.join("/"))
 }
 

@@ -40,7 +40,9 @@ pub(super) fn key(actions: &[FileAction], inputs: &[Input]) -> OpKey {
                 selected.entry(input).or_default().push(selector);
             }
         };
-        owner_selectors(owner_of(&action.act)).into_iter().for_each(|selector| select(on, selector));
+        owner_selectors(owner_of(&action.act))
+            .into_iter()
+            .for_each(|selector| select(on, selector));
         encoded.push(match &action.act {
             FileAct::Copy(copy) => {
                 from = at(copy.from);
@@ -59,12 +61,17 @@ pub(super) fn key(actions: &[FileAction], inputs: &[Input]) -> OpKey {
     }
     let indexes = (!are_usual(&indexes)).then_some(indexes.as_slice());
     let dependencies = (0..inputs.len())
-        .map(|input| match selected.get(&input).filter(|_| !written.contains(&input)) {
-            Some(selectors) => dependency(selectors),
-            None => Dependency::default(),
-        })
+        .map(
+            |input| match selected.get(&input).filter(|_| !written.contains(&input)) {
+                Some(selectors) => dependency(selectors),
+                None => Dependency::default(),
+            },
+        )
         .collect();
-    OpKey { preimage: json::file(&encoded, indexes), dependencies }
+    OpKey {
+        preimage: json::file(&encoded, indexes),
+        dependencies,
+    }
 }
 
 fn owner_of(act: &FileAct) -> Option<&Owner> {
@@ -80,9 +87,16 @@ fn owner_selectors(owner: Option<&Owner>) -> Vec<Selector> {
     let Some(owner) = owner else { return Vec::new() };
     let file = |user: &Option<UserRef>, path: &str| {
         let named = matches!(user, Some(UserRef::Name(_)));
-        named.then(|| Selector { path: path.to_owned(), follow_links: true, ..Selector::default() })
+        named.then(|| Selector {
+            path: path.to_owned(),
+            follow_links: true,
+            ..Selector::default()
+        })
     };
-    [file(&owner.user, "/etc/passwd"), file(&owner.group, "/etc/group")].into_iter().flatten().collect()
+    [file(&owner.user, "/etc/passwd"), file(&owner.group, "/etc/group")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn copy_selector(copy: &Copy) -> Selector {
@@ -123,7 +137,10 @@ fn dependency(selectors: &[Selector]) -> Dependency {
     let mut paths: Vec<&str> = selectors.iter().map(|selector| selector.path.as_str()).collect();
     paths.sort_unstable();
     paths.reverse(); // BuildKit's order
-    Dependency { selector: Some(Digest::of(paths.join("\0"))), content: Some(dedupe(selectors)) }
+    Dependency {
+        selector: Some(Digest::of(paths.join("\0"))),
+        content: Some(dedupe(selectors)),
+    }
 }
 
 fn dedupe(selectors: &[Selector]) -> Vec<Selector> {
@@ -133,7 +150,11 @@ fn dedupe(selectors: &[Selector]) -> Vec<Selector> {
             .filter(|s| !s.has_wildcard_or_filters() && s.follow_links == follow_links)
             .map(|s| s.path.clone())
             .collect();
-        dedupe_paths(&paths).into_iter().map(move |path| Selector { path, follow_links, ..Selector::default() })
+        dedupe_paths(&paths).into_iter().map(move |path| Selector {
+            path,
+            follow_links,
+            ..Selector::default()
+        })
     };
     let filtered = selectors.iter().filter(|s| s.has_wildcard_or_filters()).cloned();
     let mut all: Vec<Selector> = plain(false).chain(plain(true)).chain(filtered).collect();

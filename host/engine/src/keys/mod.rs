@@ -75,18 +75,27 @@ pub(crate) fn image_manifest(manifest: &Digest, platform: &Platform) -> String {
 
 /// Returns the key of an image source from its layers: the chain ID of the OCI image specification.
 pub(crate) fn image_chain(diff_ids: &[Digest]) -> Option<String> {
-    let chain = diff_ids.iter().copied().reduce(|chain, diff_id| Digest::of(format!("{chain} {diff_id}")))?;
+    let chain = diff_ids
+        .iter()
+        .copied()
+        .reduce(|chain, diff_id| Digest::of(format!("{chain} {diff_id}")))?;
     Some(format!("buildkit.source.v0:{chain}"))
 }
 
 fn merge(inputs: &[Input], distinct: &[Input]) -> OpKey {
     let places: Vec<usize> = inputs.iter().map(|input| place(distinct, *input)).collect();
-    OpKey { preimage: json::merge(&places), dependencies: vec![Dependency::default(); distinct.len()] }
+    OpKey {
+        preimage: json::merge(&places),
+        dependencies: vec![Dependency::default(); distinct.len()],
+    }
 }
 
 fn diff(lower: Option<Input>, upper: Option<Input>, distinct: &[Input]) -> OpKey {
     let at = |input: Option<Input>| input.map(|input| place(distinct, input));
-    OpKey { preimage: json::diff(at(lower), at(upper)), dependencies: vec![Dependency::default(); distinct.len()] }
+    OpKey {
+        preimage: json::diff(at(lower), at(upper)),
+        dependencies: vec![Dependency::default(); distinct.len()],
+    }
 }
 
 fn place(distinct: &[Input], input: Input) -> usize {
@@ -95,16 +104,25 @@ fn place(distinct: &[Input], input: Input) -> usize {
 
 /// Returns the platform that a vertex runs on.
 pub(crate) fn platform_of(definition: &Definition, vertex: usize, default: &Platform) -> Platform {
-    definition.vertices[vertex].platform.clone().unwrap_or_else(|| default.clone())
+    definition.vertices[vertex]
+        .platform
+        .clone()
+        .unwrap_or_else(|| default.clone())
 }
 
 /// Drops paths that lie below another one of the list, and duplicates; sorts.
 fn dedupe_paths(paths: &[String]) -> Vec<String> {
     let below = |path: &str, above: &str| {
-        path != above && path.strip_prefix(above).is_some_and(|rest| above.ends_with('/') || rest.starts_with('/'))
+        path != above
+            && path
+                .strip_prefix(above)
+                .is_some_and(|rest| above.ends_with('/') || rest.starts_with('/'))
     };
-    let mut kept: Vec<String> =
-        paths.iter().filter(|path| !paths.iter().any(|above| below(path, above))).cloned().collect();
+    let mut kept: Vec<String> = paths
+        .iter()
+        .filter(|path| !paths.iter().any(|above| below(path, above)))
+        .cloned()
+        .collect();
     kept.sort();
     kept.dedup();
     kept

@@ -20,7 +20,10 @@ fn linux() -> Platform {
 }
 
 fn source(identifier: &str) -> kiln_graph::Vertex {
-    let source = kiln_graph::Source { identifier: identifier.into(), ..Default::default() };
+    let source = kiln_graph::Source {
+        identifier: identifier.into(),
+        ..Default::default()
+    };
     kiln_graph::Vertex {
         op: Op::Source(source),
         platform: None,
@@ -52,16 +55,25 @@ struct Vector {
 /// Our preimages are BuildKit's, byte for byte.
 #[test]
 fn buildkits_vectors_are_reproduced() {
-    let vectors: Vec<Vector> = serde_json::from_str(&shared("reference/captures/cachekey-vectors.json")).unwrap();
+    let vectors: Vec<Vector> =
+        serde_json::from_str(&shared("reference/captures/cachekey-vectors.json")).unwrap();
     let mut seen = 0;
     for vector in &vectors {
         let got = match vector.name.split(',').next().unwrap_or_default() {
             "image source" if vector.name.contains("key 0") => {
                 let manifest = vector.inner.split('"').nth(3).unwrap().parse().unwrap();
-                OpKey { preimage: image_manifest(&manifest, &linux()), dependencies: Vec::new() }
+                OpKey {
+                    preimage: image_manifest(&manifest, &linux()),
+                    dependencies: Vec::new(),
+                }
             }
             "exec" => {
-                let root = Mount { input: Some(input(0)), dest: "/".into(), output: Some(0), ..Mount::default() };
+                let root = Mount {
+                    input: Some(input(0)),
+                    dest: "/".into(),
+                    output: Some(0),
+                    ..Mount::default()
+                };
                 let step = Exec {
                     args: ["/bin/sh", "-c", "echo hi > /hi.txt"].map(Into::into).into(),
                     env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()],
@@ -84,20 +96,39 @@ fn buildkits_vectors_are_reproduced() {
                     ..Default::default()
                 };
                 let on = kiln_graph::FileInput::Vertex(input(0));
-                let action = kiln_graph::FileAction { on, act: kiln_graph::FileAct::Copy(copy), output: Some(0) };
+                let action = kiln_graph::FileAction {
+                    on,
+                    act: kiln_graph::FileAct::Copy(copy),
+                    output: Some(0),
+                };
                 op_key(&Op::File(vec![action]), &linux()).unwrap()
             }
             _ => continue, // content hashes are `kiln-tree`'s
         };
         seen += 1;
         assert_eq!(got.preimage, vector.preimage, "{}", vector.name);
-        assert_eq!(Digest::of(&got.preimage).to_string(), vector.cache_map_digest, "{}", vector.name);
+        assert_eq!(
+            Digest::of(&got.preimage).to_string(),
+            vector.cache_map_digest,
+            "{}",
+            vector.name
+        );
         let selector = |input: usize| got.dependencies[input].selector.map(|d| d.to_string());
         if !vector.input_selector.is_empty() {
-            assert_eq!(selector(0).as_deref(), Some(vector.input_selector.as_str()), "{}", vector.name);
+            assert_eq!(
+                selector(0).as_deref(),
+                Some(vector.input_selector.as_str()),
+                "{}",
+                vector.name
+            );
         }
         if !vector.input_selector1.is_empty() {
-            assert_eq!(selector(1).as_deref(), Some(vector.input_selector1.as_str()), "{}", vector.name);
+            assert_eq!(
+                selector(1).as_deref(),
+                Some(vector.input_selector1.as_str()),
+                "{}",
+                vector.name
+            );
         }
     }
     assert_eq!(seen, 3);
@@ -115,9 +146,17 @@ fn mounted(go: &Go) -> Exec {
         let (_, rest) = go.text.split_once(&format!("{name}(\""))?;
         rest.split_once('"').map(|(value, _)| value.to_owned())
     };
-    let mut step = Exec { args: vec!["a".into()], ..Exec::default() };
+    let mut step = Exec {
+        args: vec!["a".into()],
+        ..Exec::default()
+    };
     if let Some(dest) = text("withNewMount") {
-        let mut mount = Mount { input: Some(input(0)), dest, output: Some(0), ..Mount::default() };
+        let mut mount = Mount {
+            input: Some(input(0)),
+            dest,
+            output: Some(0),
+            ..Mount::default()
+        };
         mount.selector = text("withSelector").unwrap_or_default();
         mount.readonly = go.text.contains("withReadonly");
         if go.text.contains("withoutOutput") {
@@ -171,15 +210,29 @@ struct DedupeRow {
 fn buildkits_tables_hold() {
     let tables: Tables = serde_json::from_str(&shared("conformance/solver/solver_tables.json")).unwrap();
     assert_eq!(
-        (tables.exec_cache_map.len(), tables.exec_content_cache.len(), tables.dedupe_paths.len()),
+        (
+            tables.exec_cache_map.len(),
+            tables.exec_content_cache.len(),
+            tables.dedupe_paths.len()
+        ),
         (11, 8, 7)
     );
     let key = |go: &Go| op_key(&Op::Exec(Box::new(mounted(go))), &linux()).unwrap();
     for row in &tables.exec_cache_map {
-        assert_eq!(key(&row.op1).preimage == key(&row.op2).preimage, row.matches, "{}", row.name);
+        assert_eq!(
+            key(&row.op1).preimage == key(&row.op2).preimage,
+            row.matches,
+            "{}",
+            row.name
+        );
     }
     for row in &tables.exec_content_cache {
-        assert_eq!(key(&row.op).dependencies[0].content.is_some(), row.by_default, "{}", row.name);
+        assert_eq!(
+            key(&row.op).dependencies[0].content.is_some(),
+            row.by_default,
+            "{}",
+            row.name
+        );
     }
     for row in &tables.dedupe_paths {
         assert_eq!(dedupe_paths(&row.r#in), row.out);
@@ -188,7 +241,9 @@ fn buildkits_tables_hold() {
 
 #[test]
 fn what_does_not_change_the_result_is_not_in_the_key() {
-    let mut step = mounted(&Go { text: "newExecOp(withNewMount(\"/\"))".into() });
+    let mut step = mounted(&Go {
+        text: "newExecOp(withNewMount(\"/\"))".into(),
+    });
     let key = |step: &Exec| op_key(&Op::Exec(Box::new(step.clone())), &linux()).unwrap();
     let plain = key(&step);
     step.proxy_env.push(("HTTP_PROXY".into(), "http://proxy".into()));
@@ -196,6 +251,17 @@ fn what_does_not_change_the_result_is_not_in_the_key() {
     assert_eq!(key(&step), plain);
     step.env.push("A=1".into());
     assert_ne!(key(&step), plain);
-    assert_eq!(json::parse(&plain.preimage)["Type"], "buildkit.exec.v0");
-    assert_eq!(platform_of(&Definition { vertices: vec![source("a")], sources: Vec::new() }, 0, &linux()), linux());
+    let json: serde_json::Value = serde_json::from_str(&plain.preimage).unwrap();
+    assert_eq!(json["Type"], "buildkit.exec.v0");
+    assert_eq!(
+        platform_of(
+            &Definition {
+                vertices: vec![source("a")],
+                sources: Vec::new()
+            },
+            0,
+            &linux()
+        ),
+        linux()
+    );
 }

@@ -28,13 +28,21 @@ pub(crate) struct BlobForm {
 
 impl BlobForm {
     pub(crate) fn new(compression: Compression, level: Option<i32>, clamp: Option<i64>) -> Self {
-        Self { compression: compression.to_string(), level, clamp }
+        Self {
+            compression: compression.to_string(),
+            level,
+            clamp,
+        }
     }
 
     /// The form of a blob that came with an image; nobody knows its level.
     pub(crate) fn of_image(blob: &Descriptor) -> Self {
         let compression = MediaType::layer_compression(&blob.media_type).unwrap_or_default();
-        Self { compression: format!("{compression} of an image"), level: None, clamp: None }
+        Self {
+            compression: format!("{compression} of an image"),
+            level: None,
+            clamp: None,
+        }
     }
 
     fn compression(&self) -> Compression {
@@ -73,13 +81,24 @@ impl Layers {
     ) -> Result<LayerBlob, LayersError> {
         let layer = &stack.layers()[at];
         if let Origin::Image { blob, .. } = &layer.origin
-            && (recompress == Recompress::No || MediaType::layer_compression(&blob.media_type) == Some(form.compression()))
+            && (recompress == Recompress::No
+                || MediaType::layer_compression(&blob.media_type) == Some(form.compression()))
         {
             let diff_id = layer.id.0;
             self.fetch(layer).await?;
-            return Ok(LayerBlob { descriptor: blob.clone(), diff_id });
+            return Ok(LayerBlob {
+                descriptor: blob.clone(),
+                diff_id,
+            });
         }
-        let known = |layer: &Layer| layer.state().blobs.iter().find(|(f, _)| f == form).map(|(_, b)| b.clone());
+        let known = |layer: &Layer| {
+            layer
+                .state()
+                .blobs
+                .iter()
+                .find(|(f, _)| f == form)
+                .map(|(_, b)| b.clone())
+        };
         if let Some(blob) = known(layer) {
             return Ok(blob);
         }
@@ -111,14 +130,19 @@ impl Layers {
             shared.lease.hold_blob(&sums.digest)?;
             let media_type = MediaType::layer(compression, true);
             let descriptor = Descriptor::new(media_type, sums.digest, sums.size);
-            Ok::<_, LayersError>(LayerBlob { descriptor, diff_id: sums.diff_id })
+            Ok::<_, LayersError>(LayerBlob {
+                descriptor,
+                diff_id: sums.diff_id,
+            })
         })
         .await
     }
 
     /// Makes sure that an image's layer is in the store.
     pub(super) async fn fetch(&self, layer: &Layer) -> Result<(), LayersError> {
-        let Origin::Image { blob, fetch } = &layer.origin else { return Ok(()) };
+        let Origin::Image { blob, fetch } = &layer.origin else {
+            return Ok(());
+        };
         if !self.shared.store.contains(&blob.digest)? {
             fetch.fetch(&self.shared.store, blob, &|_| {}).await?;
         }

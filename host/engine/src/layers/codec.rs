@@ -142,23 +142,47 @@ fn entry(reader: &mut Reader<'_>, own: Option<&Arc<Path>>) -> Option<Entry> {
     for _ in 0..count {
         xattrs.push((reader.bytes()?.into(), reader.bytes()?.into()));
     }
-    let meta = Metadata { mode, uid, gid, mtime: Timestamp { seconds, nanos }, xattrs };
+    let meta = Metadata {
+        mode,
+        uid,
+        gid,
+        mtime: Timestamp { seconds, nanos },
+        xattrs,
+    };
     let node = match reader.u8()? {
-        0 => Node::Directory { opaque: reader.u8()? != 0 },
+        0 => Node::Directory {
+            opaque: reader.u8()? != 0,
+        },
         1 => {
             let size = reader.u64()?;
             let content = match reader.u8()? {
                 0 => Content::Inline(reader.bytes()?.into()),
-                1 => Content::Disk { root: own?.clone(), path: reader.path()? },
-                2 => Content::Layer { diff_id: Digest::from_bytes(reader.array()?), offset: reader.u64()? },
+                1 => Content::Disk {
+                    root: own?.clone(),
+                    path: reader.path()?,
+                },
+                2 => Content::Layer {
+                    diff_id: Digest::from_bytes(reader.array()?),
+                    offset: reader.u64()?,
+                },
                 _ => return None,
             };
             Node::File { size, content }
         }
-        2 => Node::Symlink { target: reader.bytes()?.into() },
-        3 => Node::Hardlink { target: reader.path()? },
-        4 => Node::CharDevice { major: reader.u32()?, minor: reader.u32()? },
-        5 => Node::BlockDevice { major: reader.u32()?, minor: reader.u32()? },
+        2 => Node::Symlink {
+            target: reader.bytes()?.into(),
+        },
+        3 => Node::Hardlink {
+            target: reader.path()?,
+        },
+        4 => Node::CharDevice {
+            major: reader.u32()?,
+            minor: reader.u32()?,
+        },
+        5 => Node::BlockDevice {
+            major: reader.u32()?,
+            minor: reader.u32()?,
+        },
         6 => Node::Fifo,
         7 => Node::Whiteout,
         _ => return None,
@@ -173,23 +197,69 @@ mod tests {
     fn sample() -> ChangeSet {
         let own: Arc<Path> = Path::new("/layers/x").into();
         let path = |p: &str| TreePath::parse(p).unwrap();
-        let disk = Content::Disk { root: own, path: path("f") };
-        let layer = Content::Layer { diff_id: Digest::of("l"), offset: 512 };
+        let disk = Content::Disk {
+            root: own,
+            path: path("f"),
+        };
+        let layer = Content::Layer {
+            diff_id: Digest::of("l"),
+            offset: 512,
+        };
         let nodes = [
             ("d", Node::Directory { opaque: true }),
-            ("f", Node::File { size: 3, content: disk }),
-            ("g", Node::File { size: 4, content: layer }),
+            (
+                "f",
+                Node::File {
+                    size: 3,
+                    content: disk,
+                },
+            ),
+            (
+                "g",
+                Node::File {
+                    size: 4,
+                    content: layer,
+                },
+            ),
             ("h", Node::Hardlink { target: path("f") }),
-            ("i", Node::File { size: 1, content: Content::Inline(Arc::from(*b"x")) }),
-            ("l", Node::Symlink { target: b"../f".as_slice().into() }),
+            (
+                "i",
+                Node::File {
+                    size: 1,
+                    content: Content::Inline(Arc::from(*b"x")),
+                },
+            ),
+            (
+                "l",
+                Node::Symlink {
+                    target: b"../f".as_slice().into(),
+                },
+            ),
             ("n", Node::CharDevice { major: 1, minor: 3 }),
             ("o", Node::BlockDevice { major: 7, minor: 0 }),
             ("p", Node::Fifo),
             ("w", Node::Whiteout),
         ];
         let xattrs = vec![(b"user.a".as_slice().into(), b"\0b".as_slice().into())];
-        let meta = Metadata { mode: 0o4755, uid: 1, gid: 2, mtime: Timestamp { seconds: -5, nanos: 7 }, xattrs };
-        ChangeSet::new(nodes.map(|(p, node)| Entry { path: path(p), meta: meta.clone(), node }).into())
+        let meta = Metadata {
+            mode: 0o4755,
+            uid: 1,
+            gid: 2,
+            mtime: Timestamp {
+                seconds: -5,
+                nanos: 7,
+            },
+            xattrs,
+        };
+        ChangeSet::new(
+            nodes
+                .map(|(p, node)| Entry {
+                    path: path(p),
+                    meta: meta.clone(),
+                    node,
+                })
+                .into(),
+        )
     }
 
     #[test]

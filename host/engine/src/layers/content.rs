@@ -25,7 +25,6 @@ use super::LayerId;
 use super::Layers;
 use super::LayersError;
 use super::Origin;
-use super::Ref;
 use super::blocking;
 
 /// Opens the contents of one change set.
@@ -40,19 +39,30 @@ impl Contents {
     pub(crate) fn join(all: Vec<Arc<Self>>) -> Self {
         let sources = all.iter().flat_map(|one| one.sources.clone()).collect();
         let scratch = all.iter().flat_map(|one| one._scratch.clone()).collect();
-        Self { sources, _scratch: scratch }
+        Self {
+            sources,
+            _scratch: scratch,
+        }
     }
 
     fn of(&self, entry: &Entry) -> io::Result<&LayerFiles> {
         let wanted = diff_id(entry);
-        let found = self.sources.iter().find(|(ids, _)| wanted.is_none_or(|id| ids.contains(id)));
-        found.map(|(_, files)| &**files).ok_or_else(|| io::Error::other("the layer is not open"))
+        let found = self
+            .sources
+            .iter()
+            .find(|(ids, _)| wanted.is_none_or(|id| ids.contains(id)));
+        found
+            .map(|(_, files)| &**files)
+            .ok_or_else(|| io::Error::other("the layer is not open"))
     }
 }
 
 fn diff_id(entry: &Entry) -> Option<&Digest> {
     match &entry.node {
-        Node::File { content: Content::Layer { diff_id, .. }, .. } => Some(diff_id),
+        Node::File {
+            content: Content::Layer { diff_id, .. },
+            ..
+        } => Some(diff_id),
         _ => None,
     }
 }
@@ -70,7 +80,12 @@ impl ContentSource for Contents {
 impl Layers {
     /// Returns who opens the contents of `changes`. What lies in layers' archives is copied out first.
     pub(crate) async fn content_source(&self, changes: &ChangeSet) -> Result<Arc<Contents>, LayersError> {
-        let entries: Vec<Entry> = changes.entries().iter().filter(|e| diff_id(e).is_some()).cloned().collect();
+        let entries: Vec<Entry> = changes
+            .entries()
+            .iter()
+            .filter(|e| diff_id(e).is_some())
+            .cloned()
+            .collect();
         self.contents_of(entries).await
     }
 
@@ -89,12 +104,18 @@ impl Layers {
                 let (_, archive) = found.ok_or_else(|| io::Error::other("the layer is not open"))?;
                 archive.open().map_err(io::Error::other)
             };
-            let files = LayerFiles::extract(&entries, scratch.path(), open)
-                .map_err(|source| LayersError::Read { path: TreePath::root(), source })?;
+            let files =
+                LayerFiles::extract(&entries, scratch.path(), open).map_err(|source| LayersError::Read {
+                    path: TreePath::root(),
+                    source,
+                })?;
             Ok((files, scratch))
         };
         let (files, scratch) = blocking(files).await?;
-        Ok(Arc::new(Contents { sources: vec![(ids, Arc::new(files))], _scratch: vec![scratch] }))
+        Ok(Arc::new(Contents {
+            sources: vec![(ids, Arc::new(files))],
+            _scratch: vec![scratch],
+        }))
     }
 
     /// Returns the blob of a layer as an archive to read.
@@ -107,9 +128,16 @@ impl Layers {
         if let Origin::Image { .. } = layer.origin {
             self.fetch(layer).await?;
         }
-        let blob = layer.state().blobs.first().map(|(_, blob)| blob.descriptor.clone());
+        let blob = layer
+            .state()
+            .blobs
+            .first()
+            .map(|(_, blob)| blob.descriptor.clone());
         let blob = blob.ok_or(LayersError::Gone(layer.id.0))?;
-        Ok(Archive { path: self.shared.store.blob_path(&blob.digest), blob })
+        Ok(Archive {
+            path: self.shared.store.blob_path(&blob.digest),
+            blob,
+        })
     }
 
     /// Reads what the layer changes from its blob.
@@ -124,13 +152,17 @@ impl Layers {
             let options = ReadOptions::new(blob.to_string());
             let index = kiln_layer::read_layer(archive.open()?, &options)?;
             match expected {
-                Some(expected) if expected != index.diff_id => {
-                    Err(LayersError::DiffId { blob, expected, found: index.diff_id })
-                }
+                Some(expected) if expected != index.diff_id => Err(LayersError::DiffId {
+                    blob,
+                    expected,
+                    found: index.diff_id,
+                }),
                 _ => Ok(index),
             }
         })
         .await?;
+        // The files' contents name the archive by its diff ID, which is not this layer's own name.
+        self.live().insert(LayerId(index.diff_id), Arc::downgrade(layer));
         if expected.is_some() {
             self.write_record(layer)?;
             self.record_changes(layer, &index.changes)?;
@@ -139,14 +171,27 @@ impl Layers {
     }
 
     /// Reads a whole file of a tree; none when there is no regular file at `path`.
-    pub(crate) async fn read_file(&self, tree: &Tree, path: &TreePath) -> Result<Option<Vec<u8>>, LayersError> {
-        let Some(entry) = tree.file(path) else { return Ok(None) };
+    pub(crate) async fn read_file(
+        &self,
+        tree: &Tree,
+        path: &TreePath,
+    ) -> Result<Option<Vec<u8>>, LayersError> {
+        let Some(entry) = tree.file(path) else {
+            return Ok(None);
+        };
         let source = self.contents_of(vec![entry.clone()]).await?;
         let path = path.clone();
         blocking(move || {
-            let failed = |source| LayersError::Read { path: path.clone(), source };
+            let failed = |source| LayersError::Read {
+                path: path.clone(),
+                source,
+            };
             let mut bytes = Vec::new();
-            source.open(&entry).map_err(failed)?.read_to_end(&mut bytes).map_err(failed)?;
+            source
+                .open(&entry)
+                .map_err(failed)?
+                .read_to_end(&mut bytes)
+                .map_err(failed)?;
             Ok::<_, LayersError>(Some(bytes))
         })
         .await
@@ -164,7 +209,10 @@ impl Archive {
     /// Opens the uncompressed archive.
     pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, LayerError> {
         let name = self.blob.digest.to_string();
-        let file = File::open(&self.path).map_err(|source| LayerError::Stream { layer: name.clone(), source })?;
+        let file = File::open(&self.path).map_err(|source| LayerError::Stream {
+            layer: name.clone(),
+            source,
+        })?;
         let compression = MediaType::layer_compression(&self.blob.media_type);
         kiln_layer::decompress(file, compression, &ReadOptions::new(name))
     }

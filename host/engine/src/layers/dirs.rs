@@ -51,9 +51,14 @@ impl NewDir {
 impl Layers {
     /// Returns a new directory for changes.
     pub(crate) fn new_dir(&self) -> Result<NewDir, LayersError> {
-        let dir = NewDir { tree: self.shared.store.new_tree()? };
+        let dir = NewDir {
+            tree: self.shared.store.new_tree()?,
+        };
         for path in [dir.upper(), dir.work()] {
-            std::fs::create_dir(&path).map_err(|source| LayersError::Read { path: TreePath::root(), source })?;
+            std::fs::create_dir(&path).map_err(|source| LayersError::Read {
+                path: TreePath::root(),
+                source,
+            })?;
             set_mode(&path)?;
         }
         Ok(dir)
@@ -67,7 +72,10 @@ impl Layers {
             let dir = match dir {
                 Some(dir) => dir,
                 // It needs what lies below it.
-                None => self.dir(stack, at, Some(&dirs)).await?.ok_or(LayersError::Gone(stack.layers()[at].id.0))?,
+                None => self
+                    .dir(stack, at, Some(&dirs))
+                    .await?
+                    .ok_or(LayersError::Gone(stack.layers()[at].id.0))?,
             };
             dirs.push(dir);
         }
@@ -75,7 +83,12 @@ impl Layers {
     }
 
     /// Returns the layer's directory. Without `lowers` a layer that needs what lies below it gives none.
-    async fn dir(&self, stack: &Ref, at: usize, lowers: Option<&[PathBuf]>) -> Result<Option<PathBuf>, LayersError> {
+    async fn dir(
+        &self,
+        stack: &Ref,
+        at: usize,
+        lowers: Option<&[PathBuf]>,
+    ) -> Result<Option<PathBuf>, LayersError> {
         let layer = &stack.layers()[at];
         if let Some(dir) = layer.state().dir.clone() {
             return Ok(Some(dir));
@@ -96,8 +109,17 @@ impl Layers {
     }
 
     fn options(&self, name: String, lowers: Vec<PathBuf>) -> UnpackOptions {
-        let owner = if self.shared.unprivileged { FileOwner::Own } else { FileOwner::Keep };
-        UnpackOptions { read: ReadOptions::new(name), lowers, devices: Devices::Skip, owner }
+        let owner = if self.shared.unprivileged {
+            FileOwner::Own
+        } else {
+            FileOwner::Keep
+        };
+        UnpackOptions {
+            read: ReadOptions::new(name),
+            lowers,
+            devices: Devices::Skip,
+            owner,
+        }
     }
 
     async fn materialise(&self, layer: &Arc<Layer>, changes: Arc<ChangeSet>) -> Result<PathBuf, LayersError> {
@@ -112,7 +134,11 @@ impl Layers {
         self.keep_dir(layer, dir, changes).await
     }
 
-    async fn unpack(&self, layer: &Arc<Layer>, lowers: Option<Vec<PathBuf>>) -> Result<Option<PathBuf>, LayersError> {
+    async fn unpack(
+        &self,
+        layer: &Arc<Layer>,
+        lowers: Option<Vec<PathBuf>>,
+    ) -> Result<Option<PathBuf>, LayersError> {
         let archive = self.archive_of(layer).await?;
         let blob = archive.blob.digest;
         let alone = lowers.is_none();
@@ -127,13 +153,22 @@ impl Layers {
             return Ok(None);
         }
         if unpacked.diff_id != layer.id.0 {
-            return Err(LayersError::DiffId { blob, expected: layer.id.0, found: unpacked.diff_id });
+            return Err(LayersError::DiffId {
+                blob,
+                expected: layer.id.0,
+                found: unpacked.diff_id,
+            });
         }
         self.keep_dir(layer, dir, unpacked.changes).await.map(Some)
     }
 
     /// Puts a finished directory into the store as the layer's own.
-    async fn keep_dir(&self, layer: &Arc<Layer>, dir: NewDir, changes: ChangeSet) -> Result<PathBuf, LayersError> {
+    async fn keep_dir(
+        &self,
+        layer: &Arc<Layer>,
+        dir: NewDir,
+        changes: ChangeSet,
+    ) -> Result<PathBuf, LayersError> {
         let key = layer.id.tree_key();
         let size = size(&changes);
         let dir = blocking(move || {
@@ -153,7 +188,12 @@ impl Layers {
     }
 
     /// Makes a layer of what a step changed over `base`.
-    pub(crate) async fn commit_dir(&self, dir: NewDir, base: &Ref, created_by: String) -> Result<Arc<Layer>, LayersError> {
+    pub(crate) async fn commit_dir(
+        &self,
+        dir: NewDir,
+        base: &Ref,
+        created_by: String,
+    ) -> Result<Arc<Layer>, LayersError> {
         let tree = self.tree(base).await?;
         let (dir, changes) = blocking(move || {
             let upper = kiln_snapshot::scan_upper(&dir.upper())?;
@@ -174,9 +214,14 @@ impl Layers {
     /// Makes the directory `path` from what `seed` has at `selector`; empty without a seed.
     pub(crate) async fn seed(&self, path: &Path, seed: &Ref, selector: &str) -> Result<(), LayersError> {
         let tree = self.tree(seed).await?;
-        let failed = |source| LayersError::Read { path: TreePath::root(), source };
+        let failed = |source| LayersError::Read {
+            path: TreePath::root(),
+            source,
+        };
         let below = TreePath::clean(selector).map_err(|e| failed(std::io::Error::other(e)))?;
-        let root = tree.lookup(&below).map_or_else(root_metadata, |found| found.entry().meta.clone());
+        let root = tree
+            .lookup(&below)
+            .map_or_else(root_metadata, |found| found.entry().meta.clone());
         let files = tree.flatten();
         let inside: Vec<_> = files
             .below(&below)
@@ -196,7 +241,10 @@ impl Layers {
         let parent = self.cache_mounts();
         let path = path.to_owned();
         blocking(move || {
-            let made = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).map_err(failed)?;
+            let made = tempfile::Builder::new()
+                .prefix(".new-")
+                .tempdir_in(&parent)
+                .map_err(failed)?;
             kiln_layer::materialise(&changes, &source, made.path(), &options)?;
             use std::os::unix::fs::PermissionsExt as _;
             let mode = std::fs::Permissions::from_mode(root.mode);
@@ -224,13 +272,19 @@ impl kiln_snapshot::Lookup for Below {
 }
 
 fn root_metadata() -> Metadata {
-    Metadata { mode: 0o755, ..Metadata::default() }
+    Metadata {
+        mode: 0o755,
+        ..Metadata::default()
+    }
 }
 
 fn set_mode(path: &Path) -> Result<(), LayersError> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(path, mode).map_err(|source| LayersError::Read { path: TreePath::root(), source })
+    std::fs::set_permissions(path, mode).map_err(|source| LayersError::Read {
+        path: TreePath::root(),
+        source,
+    })
 }
 
 /// overlayfs leaves a directory without permissions in its work directory.
@@ -243,7 +297,10 @@ fn remove_work(dir: &NewDir) -> Result<(), LayersError> {
             let _ = std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(0o700));
         }
     }
-    std::fs::remove_dir_all(work).map_err(|source| LayersError::Read { path: TreePath::root(), source })
+    std::fs::remove_dir_all(work).map_err(|source| LayersError::Read {
+        path: TreePath::root(),
+        source,
+    })
 }
 
 fn size(changes: &ChangeSet) -> u64 {
@@ -260,7 +317,10 @@ fn in_directory(changes: ChangeSet, dir: &Path) -> ChangeSet {
     let mut entries = changes.into_entries();
     for entry in &mut entries {
         if let Node::File { content, .. } = &mut entry.node {
-            *content = Content::Disk { root: root.clone(), path: entry.path.clone() };
+            *content = Content::Disk {
+                root: root.clone(),
+                path: entry.path.clone(),
+            };
         }
     }
     ChangeSet::new(entries)

@@ -25,7 +25,6 @@ use kiln_image::Digest;
 use kiln_layer::LayerError;
 use kiln_store::Lease;
 use kiln_store::Object;
-use kiln_store::Owner;
 use kiln_store::Store;
 use kiln_store::StoreError;
 use kiln_tree::ChangeSet;
@@ -37,7 +36,6 @@ pub(crate) use blobs::LayerBlob;
 pub(crate) use blobs::Recompress;
 pub(crate) use content::Contents;
 pub(crate) use dirs::NewDir;
-pub(crate) use record::BUCKET;
 
 use crate::context::LocalTree;
 use crate::images::ImageError;
@@ -51,7 +49,12 @@ pub(crate) struct LayerId(pub(crate) Digest);
 pub(crate) trait FetchLayer: Send + Sync + std::fmt::Debug {
     /// Makes sure that the blob is in the store and that its content is what its digest says.
     /// Calls `report` with the number of bytes that are there.
-    async fn fetch(&self, store: &Store, blob: &Descriptor, report: &(dyn Fn(u64) + Sync)) -> Result<(), ImageError>;
+    async fn fetch(
+        &self,
+        store: &Store,
+        blob: &Descriptor,
+        report: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), ImageError>;
 
     /// Returns what a later build needs to fetch it again: an identifier such as `docker-image://…`.
     fn origin(&self) -> String;
@@ -61,7 +64,10 @@ pub(crate) trait FetchLayer: Send + Sync + std::fmt::Debug {
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
     /// A layer of an image somewhere.
-    Image { blob: Descriptor, fetch: Arc<dyn FetchLayer> },
+    Image {
+        blob: Descriptor,
+        fetch: Arc<dyn FetchLayer>,
+    },
     /// An operation's result.
     Made,
 }
@@ -88,6 +94,11 @@ pub(crate) struct Layer {
 impl Layer {
     pub(crate) fn id(&self) -> LayerId {
         self.id
+    }
+
+    /// Returns true for a layer that an operation made, false for one of an image.
+    pub(crate) fn is_made(&self) -> bool {
+        matches!(self.origin, Origin::Made)
     }
 
     /// When the layer was made.
@@ -203,7 +214,9 @@ impl From<ImageError> for LayersError {
 }
 
 /// Runs work that blocks.
-pub(crate) async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, LayersError>
+pub(crate) async fn blocking<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, LayersError>
 where
     T: Send + 'static,
     E: Send + 'static,
@@ -227,10 +240,25 @@ pub(crate) struct LayersConfig {
 
 impl Layers {
     pub(crate) fn open(config: LayersConfig) -> Result<Self, StoreError> {
-        let LayersConfig { store, pool, fetchers, unprivileged } = config;
+        let LayersConfig {
+            store,
+            pool,
+            fetchers,
+            unprivileged,
+        } = config;
         let lease = store.lease()?;
         let (live, contexts) = Default::default();
-        Ok(Self { shared: Arc::new(Shared { store, lease, live, contexts, pool, fetchers, unprivileged }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store,
+                lease,
+                live,
+                contexts,
+                pool,
+                fetchers,
+                unprivileged,
+            }),
+        })
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -258,22 +286,46 @@ impl Layers {
     fn layer(&self, id: LayerId, origin: Origin, created_by: String, state: State) -> Arc<Layer> {
         let created = Timestamp::now();
         let state = Mutex::new(state);
-        self.add(Layer { id, origin, created, created_by, state, making: tokio::sync::Mutex::default() })
+        self.add(Layer {
+            id,
+            origin,
+            created,
+            created_by,
+            state,
+            making: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Returns a layer of an image; nothing is fetched yet.
-    pub(crate) fn of_image(&self, blob: Descriptor, diff_id: Digest, fetch: Arc<dyn FetchLayer>) -> Arc<Layer> {
+    pub(crate) fn of_image(
+        &self,
+        blob: Descriptor,
+        diff_id: Digest,
+        fetch: Arc<dyn FetchLayer>,
+    ) -> Arc<Layer> {
         let id = LayerId(diff_id);
         if let Ok(Some(layer)) = self.load(id) {
             return layer;
         }
-        let state = State { blobs: vec![(BlobForm::of_image(&blob), LayerBlob { descriptor: blob.clone(), diff_id })], ..State::default() };
+        let state = State {
+            blobs: vec![(
+                BlobForm::of_image(&blob),
+                LayerBlob {
+                    descriptor: blob.clone(),
+                    diff_id,
+                },
+            )],
+            ..State::default()
+        };
         self.layer(id, Origin::Image { blob, fetch }, String::new(), state)
     }
 
     /// Returns a layer that is known by what it changes.
     pub(crate) fn of_changes(&self, changes: ChangeSet, created_by: String) -> Arc<Layer> {
-        let state = State { changes: Some(Arc::new(changes)), ..State::default() };
+        let state = State {
+            changes: Some(Arc::new(changes)),
+            ..State::default()
+        };
         self.layer(random_id(), Origin::Made, created_by, state)
     }
 
@@ -281,12 +333,23 @@ impl Layers {
     pub(crate) fn of_archive(&self, digest: Digest, size: u64, diff_id: Digest) -> Arc<Layer> {
         let descriptor = Descriptor::new(kiln_image::MediaType::OCI_LAYER, digest, size);
         let blobs = vec![(BlobForm::of_image(&descriptor), LayerBlob { descriptor, diff_id })];
-        self.layer(LayerId(diff_id), Origin::Made, String::new(), State { blobs, ..State::default() })
+        self.layer(
+            LayerId(diff_id),
+            Origin::Made,
+            String::new(),
+            State {
+                blobs,
+                ..State::default()
+            },
+        )
     }
 
     /// Returns a local context as a layer.
     pub(crate) fn of_context(&self, context: Arc<LocalTree>) -> Arc<Layer> {
-        let state = State { changes: Some(context.changes().clone()), ..State::default() };
+        let state = State {
+            changes: Some(context.changes().clone()),
+            ..State::default()
+        };
         let layer = self.layer(random_id(), Origin::Made, String::new(), state);
         self.contexts().insert(layer.id, context);
         layer
@@ -298,7 +361,10 @@ impl Layers {
     }
 
     fn contexts(&self) -> std::sync::MutexGuard<'_, HashMap<LayerId, Arc<LocalTree>>> {
-        self.shared.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .contexts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns what the stack amounts to.
@@ -342,6 +408,12 @@ fn random_id() -> LayerId {
     use std::sync::atomic::Ordering;
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    LayerId(Digest::of(format!("kiln layer {} {} {count}", std::process::id(), now.as_nanos())))
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    LayerId(Digest::of(format!(
+        "kiln layer {} {} {count}",
+        std::process::id(),
+        now.as_nanos()
+    )))
 }

@@ -57,21 +57,40 @@ impl Layers {
             return Ok(Some(layer));
         }
         let store = &self.shared.store;
-        let Some(bytes) = store.get(BUCKET, id.0.as_bytes())? else { return Ok(None) };
-        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(None) };
-        let dir = if record.dir { store.tree(&id.tree_key())?.map(|tree| tree.join("fs")) } else { None };
+        let Some(bytes) = store.get(BUCKET, id.0.as_bytes())? else {
+            return Ok(None);
+        };
+        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
+            return Ok(None);
+        };
+        let dir = if record.dir {
+            store.tree(&id.tree_key())?.map(|tree| tree.join("fs"))
+        } else {
+            None
+        };
         let mut blobs = Vec::new();
         for (form, blob) in record.blobs {
             if store.contains(&blob.descriptor.digest)? {
                 blobs.push((form, blob));
             }
         }
-        let fetch = record.image.and_then(|i| Some((i.blob, self.shared.fetchers.fetcher(&i.origin)?)));
+        let fetch = record
+            .image
+            .and_then(|i| Some((i.blob, self.shared.fetchers.fetcher(&i.origin)?)));
         let origin = match fetch {
             Some((blob, fetch)) => {
                 let form = BlobForm::of_image(&blob);
-                if !blobs.iter().any(|(_, known)| known.descriptor.digest == blob.digest) {
-                    blobs.push((form, LayerBlob { descriptor: blob.clone(), diff_id: id.0 }));
+                if !blobs
+                    .iter()
+                    .any(|(_, known)| known.descriptor.digest == blob.digest)
+                {
+                    blobs.push((
+                        form,
+                        LayerBlob {
+                            descriptor: blob.clone(),
+                            diff_id: id.0,
+                        },
+                    ));
                 }
                 Origin::Image { blob, fetch }
             }
@@ -79,10 +98,21 @@ impl Layers {
             None => Origin::Made,
         };
         self.hold(id, dir.is_some(), &blobs)?;
-        let state = State { changes: None, dir, blobs };
+        let state = State {
+            changes: None,
+            dir,
+            blobs,
+        };
         let (created, created_by) = (record.created, record.created_by);
         let (state, making) = (std::sync::Mutex::new(state), tokio::sync::Mutex::default());
-        Ok(Some(self.add(Layer { id, origin, created, created_by, state, making })))
+        Ok(Some(self.add(Layer {
+            id,
+            origin,
+            created,
+            created_by,
+            state,
+            making,
+        })))
     }
 
     /// Keeps what there is of a layer from being collected while this process lives.
@@ -91,7 +121,9 @@ impl Layers {
         if dir {
             lease.hold_tree(&id.tree_key()).map(drop)?;
         }
-        blobs.iter().try_for_each(|(_, blob)| lease.hold_blob(&blob.descriptor.digest))?;
+        blobs
+            .iter()
+            .try_for_each(|(_, blob)| lease.hold_blob(&blob.descriptor.digest))?;
         lease.hold(&Owner::new(BUCKET, id.0.as_bytes()))
     }
 
@@ -103,7 +135,10 @@ impl Layers {
         };
         let store = &self.shared.store;
         let image = match &layer.origin {
-            Origin::Image { blob, fetch } => Some(ImageOrigin { blob: blob.clone(), origin: fetch.origin() }),
+            Origin::Image { blob, fetch } => Some(ImageOrigin {
+                blob: blob.clone(),
+                origin: fetch.origin(),
+            }),
             Origin::Made => None,
         };
         let mut objects = Vec::new();
@@ -132,8 +167,13 @@ impl Layers {
     }
 
     /// Reads the layer's change set if it was written down.
-    pub(super) async fn recorded_changes(&self, layer: &Arc<Layer>) -> Result<Option<ChangeSet>, LayersError> {
-        let Some(bytes) = self.shared.store.get(INDEX, layer.id.0.as_bytes())? else { return Ok(None) };
+    pub(super) async fn recorded_changes(
+        &self,
+        layer: &Arc<Layer>,
+    ) -> Result<Option<ChangeSet>, LayersError> {
+        let Some(bytes) = self.shared.store.get(INDEX, layer.id.0.as_bytes())? else {
+            return Ok(None);
+        };
         let dir = layer.state().dir.clone();
         Ok(codec::decode(&bytes, dir.as_deref()))
     }

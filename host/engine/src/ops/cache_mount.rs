@@ -19,6 +19,17 @@ use crate::layers::Ref;
 /// Most directories of one private cache.
 const MAX_PRIVATE: usize = 256;
 
+/// What a cache starts with.
+#[derive(Debug)]
+pub(super) struct Seed<'a> {
+    /// Where its first content is.
+    pub(super) tree: &'a Ref,
+    /// Path in that tree.
+    pub(super) selector: &'a str,
+    /// Throw away what is there.
+    pub(super) fresh: bool,
+}
+
 /// A cache directory in use.
 #[derive(Debug)]
 pub(super) struct CacheMount {
@@ -32,10 +43,12 @@ impl CacheMount {
         build: &BuildContext,
         id: &str,
         sharing: CacheSharing,
-        seed: &Ref,
-        selector: &str,
+        seed: &Seed<'_>,
     ) -> Result<Self, EngineError> {
-        let failed = |source| EngineError::CacheMount { id: id.to_owned(), source };
+        let failed = |source| EngineError::CacheMount {
+            id: id.to_owned(),
+            source,
+        };
         let parent = build.layers.cache_mounts();
         std::fs::create_dir_all(&parent).map_err(failed)?;
         let name = Digest::of(id).hex();
@@ -45,8 +58,11 @@ impl CacheMount {
             CacheSharing::Private => first_free(&parent, &name),
         }
         .map_err(failed)?;
+        if seed.fresh && path.exists() {
+            std::fs::remove_dir_all(&path).map_err(failed)?;
+        }
         if !path.exists() {
-            build.layers.seed(&path, seed, selector).await?;
+            build.layers.seed(&path, seed.tree, seed.selector).await?;
         }
         Ok(Self { path, _lock: lock })
     }
@@ -57,7 +73,12 @@ impl CacheMount {
 }
 
 fn lock_file(parent: &Path, name: &str) -> io::Result<File> {
-    File::options().create(true).truncate(false).read(true).write(true).open(parent.join(format!("{name}.lock")))
+    File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(parent.join(format!("{name}.lock")))
 }
 
 async fn lock(parent: &Path, name: &str, operation: FlockOperation) -> io::Result<(PathBuf, File)> {
@@ -69,7 +90,9 @@ async fn lock(parent: &Path, name: &str, operation: FlockOperation) -> io::Resul
     loop {
         match rustix::fs::flock(&file, waiting) {
             Ok(()) => return Ok((parent.join(name), file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -77,7 +100,11 @@ async fn lock(parent: &Path, name: &str, operation: FlockOperation) -> io::Resul
 
 fn first_free(parent: &Path, name: &str) -> io::Result<(PathBuf, File)> {
     for number in 0..MAX_PRIVATE {
-        let name = if number == 0 { name.to_owned() } else { format!("{name}.{number}") };
+        let name = if number == 0 {
+            name.to_owned()
+        } else {
+            format!("{name}.{number}")
+        };
         let file = lock_file(parent, &name)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok((parent.join(name), file)),

@@ -40,6 +40,8 @@ struct Held {
     caches: Vec<CacheMount>,
     /// Sockets and their directories.
     sockets: Vec<tempfile::TempDir>,
+    /// The step does not use the cache, nor what it left in cache mounts.
+    fresh: bool,
 }
 
 /// Runs `exec` and returns its outputs.
@@ -47,14 +49,18 @@ pub(super) async fn run(
     build: &Arc<BuildContext>,
     ctx: &OpContext,
     exec: &Exec,
-    platform: &Platform,
+    step_info: &super::VertexOp,
     inputs: &[(Input, Ref)],
 ) -> Result<Vec<Ref>, EngineError> {
     check_entitlements(build, exec)?;
-    check_platform(platform)?;
-    let mut held = Held::default();
+    check_platform(&step_info.platform)?;
+    let mut held = Held { fresh: step_info.ignore_cache, ..Held::default() };
     let id = ctx.vertex().digest.short();
-    let root = exec.mounts.iter().find(|mount| mount.dest == "/").ok_or(EngineError::NoRoot)?;
+    let root = exec
+        .mounts
+        .iter()
+        .find(|mount| mount.dest == "/")
+        .ok_or(EngineError::NoRoot)?;
     let mut step = Step::new(id, RootFs::Directory { path: "/".into() }, exec.args.clone());
     step.root = mount_root(build, root, inputs, &mut held).await?;
     if root.readonly {
@@ -64,7 +70,10 @@ pub(super) async fn run(
     mounts.sort_by_key(|mount| mount.dest.split('/').filter(|part| !part.is_empty()).count());
     for mount in mounts {
         if let Some(source) = mount_source(build, mount, inputs, &mut held).await? {
-            step.mounts.push(StepMount { target: mount.dest.clone(), source });
+            step.mounts.push(StepMount {
+                target: mount.dest.clone(),
+                source,
+            });
         }
     }
     let root_ref = root.input.map_or_else(Ref::default, |input| find(inputs, input));
@@ -74,13 +83,23 @@ pub(super) async fn run(
 }
 
 fn find(inputs: &[(Input, Ref)], input: Input) -> Ref {
-    inputs.iter().find(|(at, _)| *at == input).map(|(_, found)| found.clone()).unwrap_or_default()
+    inputs
+        .iter()
+        .find(|(at, _)| *at == input)
+        .map(|(_, found)| found.clone())
+        .unwrap_or_default()
 }
 
 fn check_entitlements(build: &BuildContext, exec: &Exec) -> Result<(), EngineError> {
     let needs = [
-        (exec.network == kiln_graph::Network::Host, Entitlement::NetworkHost),
-        (exec.security == kiln_graph::Security::Insecure, Entitlement::SecurityInsecure),
+        (
+            exec.network == kiln_graph::Network::Host,
+            Entitlement::NetworkHost,
+        ),
+        (
+            exec.security == kiln_graph::Security::Insecure,
+            Entitlement::SecurityInsecure,
+        ),
         (!exec.devices.is_empty(), Entitlement::Device),
     ];
     for (needed, entitlement) in needs {
@@ -88,13 +107,18 @@ fn check_entitlements(build: &BuildContext, exec: &Exec) -> Result<(), EngineErr
             return Err(EngineError::NotEntitled(entitlement));
         }
     }
-    if exec.devices.is_empty() { Ok(()) } else { Err(EngineError::NotYet("RUN --device")) }
+    if exec.devices.is_empty() {
+        Ok(())
+    } else {
+        Err(EngineError::NotYet("RUN --device"))
+    }
 }
 
 /// Fails early where the kernel could only say `exec format error`.
 fn check_platform(platform: &Platform) -> Result<(), EngineError> {
     let host = Platform::host();
-    let native = platform.serves(&host).is_some() || (host.architecture == "amd64" && platform.architecture == "386");
+    let native =
+        platform.serves(&host).is_some() || (host.architecture == "amd64" && platform.architecture == "386");
     if native {
         return Ok(());
     }
@@ -105,11 +129,19 @@ fn check_platform(platform: &Platform) -> Result<(), EngineError> {
         "mips64le" => "mips64el",
         other => other,
     };
-    let registered = |name: &str| std::path::Path::new("/proc/sys/fs/binfmt_misc").join(name).exists();
+    let registered = |name: &str| {
+        std::path::Path::new("/proc/sys/fs/binfmt_misc")
+            .join(name)
+            .exists()
+    };
     if registered(&format!("qemu-{interpreter}")) || registered(interpreter) {
         return Ok(());
     }
-    Err(EngineError::Platform { platform: platform.clone(), host, interpreter: interpreter.to_owned() })
+    Err(EngineError::Platform {
+        platform: platform.clone(),
+        host,
+        interpreter: interpreter.to_owned(),
+    })
 }
 
 async fn mount_root(
@@ -121,7 +153,11 @@ async fn mount_root(
     let base = mount.input.map_or_else(Ref::default, |input| find(inputs, input));
     let lowers = build.layers.dirs(&base).await?;
     let dir = build.layers.new_dir()?;
-    let root = RootFs::Overlay { lowers, upper: dir.upper(), work: dir.work() };
+    let root = RootFs::Overlay {
+        lowers,
+        upper: dir.upper(),
+        work: dir.work(),
+    };
     hold(held, mount.output, base, dir);
     Ok(root)
 }
@@ -139,7 +175,11 @@ async fn mount_source(
     inputs: &[(Input, Ref)],
     held: &mut Held,
 ) -> Result<Option<MountSource>, EngineError> {
-    let access = if mount.readonly { Access::ReadOnly } else { Access::ReadWrite };
+    let access = if mount.readonly {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
     let input = mount.input.map_or_else(Ref::default, |input| find(inputs, input));
     match &mount.kind {
         MountKind::Tmpfs { size } => {
@@ -149,7 +189,8 @@ async fn mount_source(
         MountKind::Secret(secret) => secret_file(build, secret),
         MountKind::Ssh(agent) => socket(build, agent, held),
         MountKind::Cache { id, sharing } => {
-            let cache = CacheMount::open(build, id, *sharing, &input, &mount.selector).await?;
+            let seed = super::cache_mount::Seed { tree: &input, selector: &mount.selector, fresh: held.fresh };
+            let cache = CacheMount::open(build, id, *sharing, &seed).await?;
             let source = cache.path().to_owned();
             held.caches.push(cache);
             Ok(Some(MountSource::Bind { source, access }))
@@ -158,12 +199,25 @@ async fn mount_source(
             let lowers = build.layers.dirs(&input).await?;
             let selector = mount.selector.clone();
             if mount.readonly && mount.output.is_none() {
-                return Ok(Some(MountSource::Overlay { lowers, changes: None, selector, access }));
+                return Ok(Some(MountSource::Overlay {
+                    lowers,
+                    changes: None,
+                    selector,
+                    access,
+                }));
             }
             let dir = build.layers.new_dir()?;
-            let changes = Some(Changes { upper: dir.upper(), work: dir.work() });
+            let changes = Some(Changes {
+                upper: dir.upper(),
+                work: dir.work(),
+            });
             hold(held, mount.output, input, dir);
-            Ok(Some(MountSource::Overlay { lowers, changes, selector, access }))
+            Ok(Some(MountSource::Overlay {
+                lowers,
+                changes,
+                selector,
+                access,
+            }))
         }
     }
 }
@@ -174,17 +228,35 @@ fn secret_file(build: &BuildContext, secret: &SecretMount) -> Result<Option<Moun
         return if secret.optional { Ok(None) } else { Err(missing()) };
     };
     let SecretMount { mode, uid, gid, .. } = *secret;
-    Ok(Some(MountSource::File { content: value.0.clone(), mode, uid, gid }))
+    Ok(Some(MountSource::File {
+        content: value.0.clone(),
+        mode,
+        uid,
+        gid,
+    }))
 }
 
-fn socket(build: &BuildContext, agent: &SecretMount, held: &mut Held) -> Result<Option<MountSource>, EngineError> {
+fn socket(
+    build: &BuildContext,
+    agent: &SecretMount,
+    held: &mut Held,
+) -> Result<Option<MountSource>, EngineError> {
     let Some(path) = build.request.ssh.get(&agent.id) else {
-        return if agent.optional { Ok(None) } else { Err(EngineError::SshMissing(agent.id.clone())) };
+        return if agent.optional {
+            Ok(None)
+        } else {
+            Err(EngineError::SshMissing(agent.id.clone()))
+        };
     };
     let (directory, host_path) = super::ssh::forward(path)?;
     held.sockets.push(directory);
     let SecretMount { mode, uid, gid, .. } = *agent;
-    Ok(Some(MountSource::Socket { host_path, mode, uid, gid }))
+    Ok(Some(MountSource::Socket {
+        host_path,
+        mode,
+        uid,
+        gid,
+    }))
 }
 
 async fn configure(
@@ -206,13 +278,20 @@ async fn configure(
     }
     for secret in &exec.secret_env {
         match build.request.secrets.get(&secret.id) {
-            Some(value) => env.push((secret.name.clone(), String::from_utf8_lossy(&value.0).into_owned())),
+            Some(value) => env.push((
+                secret.name.clone(),
+                String::from_utf8_lossy(&value.0).into_owned(),
+            )),
             None if secret.optional => {}
             None => return Err(EngineError::SecretMissing(secret.id.clone())),
         }
     }
     step.env = env;
-    step.cwd = if exec.cwd.is_empty() { "/".to_owned() } else { exec.cwd.clone() };
+    step.cwd = if exec.cwd.is_empty() {
+        "/".to_owned()
+    } else {
+        exec.cwd.clone()
+    };
     step.user = user(build, &exec.user, root).await?;
     if !exec.hostname.is_empty() {
         step.hostname.clone_from(&exec.hostname);
@@ -230,15 +309,27 @@ async fn configure(
     let bound = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
     let limits = exec.ulimits.iter();
     step.ulimits = limits
-        .map(|l| kiln_exec::Ulimit { name: l.name.clone(), soft: bound(l.soft), hard: bound(l.hard) })
+        .map(|l| kiln_exec::Ulimit {
+            name: l.name.clone(),
+            soft: bound(l.soft),
+            hard: bound(l.hard),
+        })
         .collect();
     resources(&exec.attrs, step)
 }
 
 fn resources(attrs: &BTreeMap<String, String>, step: &mut Step) -> Result<(), EngineError> {
-    fn number<T: std::str::FromStr>(attrs: &BTreeMap<String, String>, key: &str) -> Result<Option<T>, EngineError> {
-        let Some(text) = attrs.get(key).filter(|text| !text.is_empty()) else { return Ok(None) };
-        let error = |_| EngineError::Attribute { key: key.to_owned(), value: text.clone() };
+    fn number<T: std::str::FromStr>(
+        attrs: &BTreeMap<String, String>,
+        key: &str,
+    ) -> Result<Option<T>, EngineError> {
+        let Some(text) = attrs.get(key).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let error = |_| EngineError::Attribute {
+            key: key.to_owned(),
+            value: text.clone(),
+        };
         text.parse().map(Some).map_err(error)
     }
     step.shm_size = number(attrs, "shm-size")?;
@@ -260,7 +351,12 @@ async fn user(build: &BuildContext, user: &str, root: &Ref) -> Result<kiln_exec:
     let passwd = super::owner::read(build, &tree, "etc/passwd").await?;
     let group = super::owner::read(build, &tree, "etc/group").await?;
     let found = kiln_tree::users::exec_user(user, &passwd, &group).map_err(EngineError::User)?;
-    Ok(kiln_exec::User { uid: found.uid, gid: found.gid, groups: found.groups })
+    let mut groups = found.groups;
+    // The primary group is one of the supplementary ones, as in containerd since CVE-2023-25173.
+    if !groups.contains(&found.gid) {
+        groups.insert(0, found.gid);
+    }
+    Ok(kiln_exec::User { uid: found.uid, gid: found.gid, groups })
 }
 
 /// Passes a step's output on as log events.
@@ -275,12 +371,20 @@ impl kiln_exec::Output for Log {
             kiln_exec::Stream::Stdout => kiln_progress::Stream::Stdout,
             kiln_exec::Stream::Stderr => kiln_progress::Stream::Stderr,
         };
-        self.sink.emit(Event::Log { vertex: self.vertex, stream, data: bytes.to_vec(), at: SystemTime::now() });
+        self.sink.emit(Event::Log {
+            vertex: self.vertex,
+            stream,
+            data: bytes.to_vec(),
+            at: SystemTime::now(),
+        });
     }
 }
 
 async fn execute(build: &BuildContext, ctx: &OpContext, exec: &Exec, step: Step) -> Result<(), EngineError> {
-    let log = Log { sink: build.sink.clone(), vertex: ctx.vertex().digest };
+    let log = Log {
+        sink: build.sink.clone(),
+        vertex: ctx.vertex().digest,
+    };
     let (canceller, cancel) = kiln_exec::Cancel::pair();
     let command = exec.args.join(" ");
     let run = build.config.executor.run(step, &log, cancel);
@@ -297,13 +401,23 @@ async fn execute(build: &BuildContext, ctx: &OpContext, exec: &Exec, step: Step)
         Err(ExecError::Cancelled { .. }) => return Err(EngineError::Cancelled),
         Err(source) => return Err(EngineError::Exec { command, source }),
     };
-    let valid = exec.attrs.get("valid-exit-codes").map(String::as_str).unwrap_or_default();
+    let valid = exec
+        .attrs
+        .get("valid-exit-codes")
+        .map(String::as_str)
+        .unwrap_or_default();
     let allowed = exit.code == 0 && valid.is_empty()
         || valid.split(',').any(|code| code.trim().parse() == Ok(exit.code));
     match (allowed, exit.oom_killed) {
         (true, _) => Ok(()),
-        (false, true) => Err(EngineError::OutOfMemory { command, code: exit.code }),
-        (false, false) => Err(EngineError::Exit { command, code: exit.code }),
+        (false, true) => Err(EngineError::OutOfMemory {
+            command,
+            code: exit.code,
+        }),
+        (false, false) => Err(EngineError::Exit {
+            command,
+            code: exit.code,
+        }),
     }
 }
 
@@ -312,7 +426,10 @@ async fn commit(build: &BuildContext, held: Held, ctx: &OpContext) -> Result<Vec
     for (base, dir) in held.outputs.into_values() {
         let result = match dir {
             Some(dir) => {
-                let layer = build.layers.commit_dir(dir, &base, ctx.vertex().name.clone()).await?;
+                let layer = build
+                    .layers
+                    .commit_dir(dir, &base, ctx.vertex().name.clone())
+                    .await?;
                 base.push(layer)
             }
             None => base,

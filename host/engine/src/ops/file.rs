@@ -23,7 +23,6 @@ use kiln_tree::hash::RootHeader;
 use kiln_tree::ops;
 use kiln_tree::users::Ids;
 
-use super::squash::squash;
 use crate::build::BuildContext;
 use crate::context::LocalTree;
 use crate::error::EngineError;
@@ -48,20 +47,29 @@ pub(super) async fn run(
 ) -> Result<Vec<Ref>, EngineError> {
     let mut done: Vec<Work> = Vec::with_capacity(actions.len());
     let mut outputs: Vec<(u32, Ref)> = Vec::new();
-    let created = Timestamp { seconds: build.created.as_second(), nanos: 0 };
+    let created = Timestamp {
+        seconds: build.created.as_second(),
+        nanos: 0,
+    };
     for action in actions {
         let mut work = find(build, action.on, inputs, &done).await?;
         let source = match &action.act {
             FileAct::Copy(copy) => Some(find(build, copy.from, inputs, &done).await?.tree),
             _ => None,
         };
-        let changes = act(build, &work.tree, source.as_ref(), &action.act, created).await?;
+        let changes = act(build, &work.tree, source.as_ref(), &action.act, created).await;
+        let changes = changes.map_err(|error| match error {
+            EngineError::File(problem @ kiln_tree::OpError::NotFound { .. }) => {
+                EngineError::Checksum { vertex: ctx.vertex().digest, problem }
+            }
+            error => error,
+        })?;
         for change in changes.into_iter().map(Arc::new) {
             work.tree.push(change.clone());
             work.changes.push(change);
         }
         if let Some(output) = action.output {
-            let changes = squash(&work.changes);
+            let changes = work.changes.iter().fold(ChangeSet::default(), |all, change| all.then(change));
             let layer = build.layers.of_changes(changes, ctx.vertex().name.clone());
             outputs.push((output, work.base.push(layer)));
         }
@@ -84,7 +92,11 @@ async fn find(
             let found = inputs.iter().find(|(at, _)| *at == input);
             let base = found.map(|(_, found)| found.clone()).unwrap_or_default();
             let tree = build.layers.tree(&base).await?;
-            Ok(Work { base, tree, changes: Vec::new() })
+            Ok(Work {
+                base,
+                tree,
+                changes: Vec::new(),
+            })
         }
     }
 }
@@ -234,15 +246,33 @@ pub(super) async fn content_digest(
         _ => None,
     };
     let vertex = ctx.vertex().digest;
-    let failed = move |source| EngineError::Checksum { vertex, source };
-    let root = if context.is_some() { RootHeader::Empty } else { RootHeader::Entry };
-    let selectors: Vec<hash::Selector> = selectors.iter().map(|selector| selection(selector, root)).collect();
-    let whole = [hash::Selector { path: "/".to_owned(), ..hash::Selector::default() }];
+    let failed = move |problem| EngineError::Checksum { vertex, problem };
+    let root = if context.is_some() {
+        RootHeader::Empty
+    } else {
+        RootHeader::Entry
+    };
+    let selectors: Vec<hash::Selector> = selectors
+        .iter()
+        .map(|selector| selection(selector, root))
+        .collect();
+    let whole = [hash::Selector {
+        path: "/".to_owned(),
+        ..hash::Selector::default()
+    }];
     let mut wanted = Vec::new();
-    for selector in if selectors.is_empty() { &whole } else { selectors.as_slice() } {
+    for selector in if selectors.is_empty() {
+        &whole
+    } else {
+        selectors.as_slice()
+    } {
         wanted.extend(hash::wanted_files(&tree, &selector.path, &selector.options).map_err(failed)?);
     }
-    let files = wanted.iter().map(|(entry, _)| entry).filter(|_| context.is_none()).cloned();
+    let files = wanted
+        .iter()
+        .map(|(entry, _)| entry)
+        .filter(|_| context.is_none())
+        .cloned();
     let contents = build.layers.contents_of(files.collect()).await?;
     let threads = build.config.threads;
     let work = move || {
@@ -252,7 +282,9 @@ pub(super) async fn content_digest(
         }
         hash::content_key(&tree, &selectors, root, &digests).map_err(failed)
     };
-    tokio::task::spawn_blocking(work).await.map_err(|error| EngineError::Panicked(error.to_string()))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| EngineError::Panicked(error.to_string()))?
 }
 
 fn selection(selector: &Selector, root: RootHeader) -> hash::Selector {
@@ -264,5 +296,8 @@ fn selection(selector: &Selector, root: RootHeader) -> hash::Selector {
         required_paths: selector.required.clone(),
         root,
     };
-    hash::Selector { path: selector.path.clone(), options }
+    hash::Selector {
+        path: selector.path.clone(),
+        options,
+    }
 }

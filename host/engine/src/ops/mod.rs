@@ -5,7 +5,6 @@ mod exec;
 mod file;
 mod owner;
 mod source;
-mod squash;
 mod ssh;
 mod unpack;
 
@@ -47,6 +46,7 @@ struct VertexOp {
     /// The distinct inputs, in the order in which the solver hands their results over.
     inputs: Vec<Input>,
     key: Option<keys::OpKey>,
+    ignore_cache: bool,
 }
 
 /// Makes the solver's graph of a checked definition.
@@ -61,9 +61,20 @@ pub(crate) fn graph(
     let vertices = definition.vertices.iter().enumerate().map(|(index, vertex)| {
         let platform = keys::platform_of(definition, index, &build.config.platform);
         let inputs = vertex.op.inputs();
-        let edges = inputs.iter().map(|i| Edge { vertex: VertexId(i.vertex), output: i.output }).collect();
+        let edges = inputs
+            .iter()
+            .map(|i| Edge {
+                vertex: VertexId(i.vertex),
+                output: i.output,
+            })
+            .collect();
         let key = keys::op_key(&vertex.op, &platform);
-        let op = VertexOp { build: build.clone(), op: vertex.op.clone(), platform, inputs, key };
+        let op = VertexOp {
+            build: build.clone(),
+            op: vertex.op.clone(),
+            platform,
+            inputs,
+            key, ignore_cache: vertex.ignore_cache };
         Vertex {
             digest: digests[index],
             name: vertex.name.clone(),
@@ -83,7 +94,9 @@ pub(crate) fn session_digests(build: &BuildContext, definition: &Definition) -> 
         if let Op::Source(source) = &mut vertex.op
             && source.identifier.starts_with("local://")
         {
-            source.attrs.insert("local.session".to_owned(), build.session.clone());
+            source
+                .attrs
+                .insert("local.session".to_owned(), build.session.clone());
         }
     }
     own.digests()
@@ -96,13 +109,24 @@ impl VertexOp {
 
     async fn cache_map(&self) -> Result<CacheMap, EngineError> {
         let (Op::Source(source), None) = (&self.op, &self.key) else {
-            let key = self.key.clone().unwrap_or_else(|| keys::OpKey { preimage: String::new(), dependencies: Vec::new() });
+            let key = self.key.clone().unwrap_or_else(|| keys::OpKey {
+                preimage: String::new(),
+                dependencies: Vec::new(),
+            });
             let deps = key.dependencies.iter().map(|dependency| Dep {
                 selector: dependency.selector,
-                content: if dependency.content.is_some() { ContentKey::Available } else { ContentKey::None },
+                content: if dependency.content.is_some() {
+                    ContentKey::Available
+                } else {
+                    ContentKey::None
+                },
             });
             let deps = deps.collect();
-            return Ok(CacheMap { keys: vec![OpKey::of(key.preimage)], deps, scope: Scope::Stored });
+            return Ok(CacheMap {
+                keys: vec![OpKey::of(key.preimage)],
+                deps,
+                scope: Scope::Stored,
+            });
         };
         source::cache_map(&self.build, source, &self.platform).await
     }
@@ -111,23 +135,35 @@ impl VertexOp {
         let named = self.named(inputs);
         match &self.op {
             Op::Source(source) => Ok(vec![source::run(&self.build, ctx, source, &self.platform).await?]),
-            Op::Exec(exec) => exec::run(&self.build, ctx, exec, &self.platform, &named).await,
+            Op::Exec(exec) => exec::run(&self.build, ctx, exec, self, &named).await,
             Op::File(actions) => file::run(&self.build, ctx, actions, &named).await,
             Op::Merge(list) => {
-                let find = |input: &Input| named.iter().find(|(at, _)| at == input).map(|(_, found)| found.clone());
+                let find = |input: &Input| {
+                    named
+                        .iter()
+                        .find(|(at, _)| at == input)
+                        .map(|(_, found)| found.clone())
+                };
                 let stacks = list.iter().filter_map(find);
                 let layers = stacks.flat_map(|stack| stack.layers().to_vec()).collect();
                 Ok(vec![Ref::new(layers)])
             }
             Op::Diff { lower, upper } => {
                 let find = |input: &Option<Input>| {
-                    let found = input.and_then(|i| named.iter().find(|(at, _)| *at == i).map(|(_, found)| found.clone()));
+                    let found = input.and_then(|i| {
+                        named
+                            .iter()
+                            .find(|(at, _)| *at == i)
+                            .map(|(_, found)| found.clone())
+                    });
                     found.unwrap_or_default()
                 };
                 let (lower, upper) = (find(lower), find(upper));
                 let ids = |stack: &Ref| stack.layers().iter().map(|layer| layer.id()).collect::<Vec<_>>();
                 if !ids(&upper).starts_with(&ids(&lower)) {
-                    return Err(EngineError::NotYet("a diff of trees that do not stand on each other"));
+                    return Err(EngineError::NotYet(
+                        "a diff of trees that do not stand on each other",
+                    ));
                 }
                 Ok(vec![Ref::new(upper.layers()[lower.layers().len()..].to_vec())])
             }
@@ -142,9 +178,14 @@ impl kiln_solver::Op<Ref> for VertexOp {
     }
 
     async fn content_digest(&self, ctx: &OpContext, index: usize, input: &Ref) -> Result<Digest, OpError> {
-        let selectors = self.key.as_ref().and_then(|key| key.dependencies[index].content.as_deref());
+        let selectors = self
+            .key
+            .as_ref()
+            .and_then(|key| key.dependencies[index].content.as_deref());
         let selectors = selectors.unwrap_or_default();
-        file::content_digest(&self.build, ctx, input, selectors).await.map_err(wrap)
+        file::content_digest(&self.build, ctx, input, selectors)
+            .await
+            .map_err(wrap)
     }
 
     async fn run(&self, ctx: &OpContext, inputs: &[Ref]) -> Result<Vec<Ref>, OpError> {

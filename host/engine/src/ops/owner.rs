@@ -19,7 +19,10 @@ pub(super) async fn read(build: &BuildContext, tree: &Tree, path: &str) -> Resul
 
 /// Returns user and group by the files of the tree that is worked on.
 pub(super) fn ids(owner: &Owner, passwd: &[u8], group: &[u8]) -> Ids {
-    let owner = users::Owner { user: owner.user.as_ref().map(name_or_id), group: owner.group.as_ref().map(name_or_id) };
+    let owner = users::Owner {
+        user: owner.user.as_ref().map(name_or_id),
+        group: owner.group.as_ref().map(name_or_id),
+    };
     users::chown(&owner, passwd, group)
 }
 

@@ -43,14 +43,26 @@ pub(super) async fn cache_map(
     match kind(source)? {
         Kind::Local(name) => {
             let preimage = format!("session:{}:{name}:{:?}", build.session, source.attrs);
-            Ok(CacheMap { keys: vec![OpKey::of(preimage)], deps: Vec::new(), scope: Scope::SessionLocal })
+            Ok(CacheMap {
+                keys: vec![OpKey::of(preimage)],
+                deps: Vec::new(),
+                scope: Scope::SessionLocal,
+            })
         }
         Kind::Image(id) => {
             let image = build.image(&id, platform, "", None).await?;
             let manifest = keys::image_manifest(&image.manifest_digest, platform);
             let chain = keys::image_chain(&image.diff_ids());
-            let keys = [Some(manifest), chain].into_iter().flatten().map(OpKey::of).collect();
-            Ok(CacheMap { keys, deps: Vec::new(), scope: Scope::Stored })
+            let keys = [Some(manifest), chain]
+                .into_iter()
+                .flatten()
+                .map(OpKey::of)
+                .collect();
+            Ok(CacheMap {
+                keys,
+                deps: Vec::new(),
+                scope: Scope::Stored,
+            })
         }
     }
 }
@@ -63,7 +75,9 @@ pub(super) async fn run(
 ) -> Result<Ref, EngineError> {
     match kind(source)? {
         Kind::Local(name) => {
-            let context = build.local(name, wanted(source)?, Some(ctx.vertex().digest)).await?;
+            let context = build
+                .local(name, wanted(source)?, Some(ctx.vertex().digest))
+                .await?;
             Ok(Ref::new(vec![context.layer.clone()]))
         }
         Kind::Image(id) => {
@@ -77,8 +91,10 @@ pub(super) async fn run(
 fn wanted(source: &Source) -> Result<Wanted, EngineError> {
     let list = |key: &str| match source.attrs.get(key) {
         None => Ok(Vec::new()),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|_| EngineError::Attribute { key: key.to_owned(), value: text.clone() }),
+        Some(text) => serde_json::from_str(text).map_err(|_| EngineError::Attribute {
+            key: key.to_owned(),
+            value: text.clone(),
+        }),
     };
     Ok(Wanted {
         include: list("local.includepattern")?,

@@ -12,8 +12,14 @@ use crate::error::EngineError;
 /// Listens on a new socket in a directory that lives as long as the returned guard, and passes each connection on to
 /// the agent at `agent`.
 pub(super) fn forward(agent: &Path) -> Result<(tempfile::TempDir, PathBuf), EngineError> {
-    let failed = |source| EngineError::Ssh { path: agent.to_owned(), source };
-    let directory = tempfile::Builder::new().prefix("kiln-ssh-").tempdir().map_err(failed)?;
+    let failed = |source| EngineError::Ssh {
+        path: agent.to_owned(),
+        source,
+    };
+    let directory = tempfile::Builder::new()
+        .prefix("kiln-ssh-")
+        .tempdir()
+        .map_err(failed)?;
     let path = directory.path().join("agent.sock");
     let listener = UnixListener::bind(&path).map_err(failed)?;
     let agent = agent.to_owned();

@@ -41,13 +41,30 @@ pub(super) async fn copy_or_unpack(
 }
 
 /// Returns what is in the archive at `path`; none when it is no archive.
-async fn archive(build: &Arc<BuildContext>, source: &Tree, path: &TreePath) -> Result<Option<ChangeSet>, EngineError> {
-    let Some(entry) = source.file(path) else { return Ok(None) };
-    let contents = build.layers.content_source(&ChangeSet::new(vec![entry.clone()])).await?;
+async fn archive(
+    build: &Arc<BuildContext>,
+    source: &Tree,
+    path: &TreePath,
+) -> Result<Option<ChangeSet>, EngineError> {
+    let Some(entry) = source.file(path) else {
+        return Ok(None);
+    };
+    let contents = build
+        .layers
+        .content_source(&ChangeSet::new(vec![entry.clone()]))
+        .await?;
     let head = {
-        let failed = |source| EngineError::ReadSource { path: path.clone(), source };
+        let failed = |source| EngineError::ReadSource {
+            path: path.clone(),
+            source,
+        };
         let mut head = Vec::new();
-        contents.open(&entry).map_err(failed)?.take(HEAD as u64).read_to_end(&mut head).map_err(failed)?;
+        contents
+            .open(&entry)
+            .map_err(failed)?
+            .take(HEAD as u64)
+            .read_to_end(&mut head)
+            .map_err(failed)?;
         head
     };
     match kind(&head) {
@@ -76,13 +93,20 @@ fn read(
     entry: &Entry,
     name: &str,
 ) -> Result<Unpacked, crate::layers::LayersError> {
-    let failed = |source| crate::layers::LayersError::Read { path: entry.path.clone(), source };
+    let failed = |source| crate::layers::LayersError::Read {
+        path: entry.path.clone(),
+        source,
+    };
     let options = ReadOptions::new(name);
     let Ok(mut plain) = kiln_layer::decompress(contents.open(entry).map_err(failed)?, None, &options) else {
         return Ok(None);
     };
     let mut head = Vec::new();
-    plain.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(failed)?;
+    plain
+        .by_ref()
+        .take(HEAD as u64)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
     if !is_tar(&head) {
         return Ok(None);
     }
@@ -113,9 +137,19 @@ fn kind(head: &[u8]) -> Kind {
 
 /// Returns true when the first header of a tar archive has its checksum.
 fn is_tar(head: &[u8]) -> bool {
-    let Some(header) = head.get(..HEAD) else { return false };
+    let Some(header) = head.get(..HEAD) else {
+        return false;
+    };
     let text = String::from_utf8_lossy(&header[148..156]);
-    let Ok(sum) = u32::from_str_radix(text.trim_matches(['\0', ' ']), 8) else { return false };
+    let Ok(sum) = u32::from_str_radix(text.trim_matches(['\0', ' ']), 8) else {
+        return false;
+    };
     let blank = |at: usize, byte: u8| if (148..156).contains(&at) { b' ' } else { byte };
-    sum != 0 && sum == header.iter().enumerate().map(|(at, byte)| u32::from(blank(at, *byte))).sum::<u32>()
+    sum != 0
+        && sum
+            == header
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| u32::from(blank(at, *byte)))
+                .sum::<u32>()
 }
