@@ -1,6 +1,7 @@
 //! What can go wrong at a registry.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kiln_image::Digest;
@@ -50,7 +51,7 @@ pub enum RegistryError {
     #[error("{}: not found{message}", subject.what)]
     NotFound {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// The registry's own code and message, with `: ` before them, or nothing.
         message: String,
     },
@@ -61,7 +62,7 @@ pub enum RegistryError {
     )]
     Denied {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// `pull` or `push`.
         action: &'static str,
         /// HTTP status.
@@ -69,11 +70,31 @@ pub enum RegistryError {
         /// The registry's own code and message, with `: ` before them, or nothing.
         message: String,
     },
+    /// The registry's token server gives no token.
+    #[error(
+        "{}: failed to authorize: failed to fetch {kind} token: unexpected status from {method} request to {url}: \
+         {status}{message} (log in with `docker login {}`)",
+        subject.what, subject.registry
+    )]
+    Token {
+        /// What was asked for.
+        subject: Arc<Subject>,
+        /// `anonymous`, or `oauth` where there was a login.
+        kind: &'static str,
+        /// HTTP method.
+        method: String,
+        /// Where it was sent, without secrets.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The token server's own message, with `: ` before it, or nothing.
+        message: String,
+    },
     /// Another answer than the specification has for the request.
     #[error("{}: unexpected status {status} from {method} request to {url}{message}", subject.what)]
     Status {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// HTTP method.
         method: String,
         /// Where it was sent, without secrets.
@@ -87,7 +108,7 @@ pub enum RegistryError {
     #[error("{}: failed to do request: {url}: {reason}{hint}", subject.what)]
     Connect {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Where it was sent, without secrets.
         url: String,
         /// Why.
@@ -99,7 +120,7 @@ pub enum RegistryError {
     #[error("{}: {url} sent nothing for {} s", subject.what, after.as_secs_f32())]
     Stalled {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Where it was sent, without secrets.
         url: String,
         /// How long was waited.
@@ -109,7 +130,7 @@ pub enum RegistryError {
     #[error("{}: refused to follow the redirect from {from} to {to}: {reason}", subject.what)]
     Redirect {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Who redirects, without secrets.
         from: String,
         /// Where to, without secrets.
@@ -121,7 +142,7 @@ pub enum RegistryError {
     #[error("{}: digest mismatch: expected {expected}, got {actual}", subject.what)]
     Digest {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// The digest that was asked for or promised.
         expected: Digest,
         /// The digest of the bytes.
@@ -131,7 +152,7 @@ pub enum RegistryError {
     #[error("{}: size mismatch: expected {expected} bytes, got {actual}", subject.what)]
     Size {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// The size that was promised.
         expected: u64,
         /// The size of what came; at least, where reading stopped.
@@ -141,7 +162,7 @@ pub enum RegistryError {
     #[error("{}: the answer of {url} has more than {limit} bytes", subject.what)]
     TooLarge {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Where it came from, without secrets.
         url: String,
         /// The bound in bytes.
@@ -151,7 +172,7 @@ pub enum RegistryError {
     #[error("{}: {url} does not speak the registry protocol: {reason}", subject.what)]
     Protocol {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Where it came from, without secrets.
         url: String,
         /// What is wrong.
@@ -161,7 +182,7 @@ pub enum RegistryError {
     #[error("{}: cannot read the manifest", subject.what)]
     Manifest {
         /// What was asked for.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Why.
         #[source]
         source: ManifestError,
@@ -179,7 +200,7 @@ pub enum RegistryError {
     #[error("{}: cannot keep the bytes", subject.what)]
     Sink {
         /// What was fetched.
-        subject: Subject,
+        subject: Arc<Subject>,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -194,6 +215,10 @@ impl RegistryError {
 
     /// Returns true when the registry wants a login, or another one.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Denied { .. })
+        match self {
+            Self::Denied { .. } => true,
+            Self::Token { status, .. } => matches!(status, 401 | 403),
+            _ => false,
+        }
     }
 }

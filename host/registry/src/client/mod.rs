@@ -1,18 +1,23 @@
 //! The client: what can be asked of a registry.
 
 mod blob;
+mod list;
 mod manifest;
 mod push;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
+use url::Url;
 
 pub use blob::BlobStream;
 pub use manifest::Resolved;
@@ -22,6 +27,10 @@ pub use push::Pushed;
 use crate::Credentials;
 use crate::NoCredentials;
 use crate::RegistryError;
+use crate::auth::Keyring;
+use crate::auth::lock;
+use crate::http::Transport;
+use crate::http::Trust;
 
 /// How often and after which waits a request is sent again. Waits double, with jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +99,30 @@ impl Default for Config {
 /// A client of all registries. Cheap to clone: clones share connections, tokens and what was learned of registries.
 #[derive(Clone)]
 pub struct Client {
-    insecure: Arc<BTreeSet<String>>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) insecure: Arc<BTreeSet<String>>,
+}
+
+/// The root of a registry, once it is found.
+type Endpoint = Arc<OnceCell<Url>>;
+
+/// What clones share.
+pub(crate) struct Inner {
+    pub(crate) transport: Transport,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) keyring: Keyring,
+    pub(crate) retry: Retry,
+    pub(crate) stall: Duration,
+    /// Roots of registries that may speak plain HTTP, as they were found.
+    endpoints: Mutex<HashMap<(String, Trust), Endpoint>>,
+}
+
+impl Inner {
+    /// Returns the place for the root of `registry`.
+    pub(crate) fn endpoint(&self, registry: &str, trust: Trust) -> Endpoint {
+        let key = (registry.to_owned(), trust);
+        lock(&self.endpoints).entry(key).or_default().clone()
+    }
 }
 
 impl fmt::Debug for Client {
@@ -107,7 +139,17 @@ impl Client {
     /// # Errors
     /// When a certificate cannot be used.
     pub fn new(config: Config) -> Result<Self, RegistryError> {
+        let transport = Transport::new(&config)?;
+        let inner = Inner {
+            transport,
+            credentials: config.credentials,
+            keyring: Keyring::default(),
+            retry: config.retry,
+            stall: config.stall,
+            endpoints: Mutex::default(),
+        };
         Ok(Self {
+            inner: Arc::new(inner),
             insecure: Arc::new(config.insecure.into_iter().collect()),
         })
     }
@@ -119,6 +161,7 @@ impl Client {
         let mut insecure = BTreeSet::clone(&self.insecure);
         insecure.insert(registry.to_owned());
         Self {
+            inner: Arc::clone(&self.inner),
             insecure: Arc::new(insecure),
         }
     }
