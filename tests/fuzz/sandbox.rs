@@ -20,7 +20,12 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let root = TempDir::with_prefix("kiln-fuzz-").expect("a temporary directory can be made");
+        // Thousands of them are made: in memory, where there is such a place.
+        let memory = Path::new("/dev/shm");
+        let root = match TempDir::with_prefix_in("kiln-fuzz-", memory) {
+            Ok(root) => root,
+            Err(_) => TempDir::with_prefix("kiln-fuzz-").expect("a temporary directory can be made"),
+        };
         std::fs::create_dir(root.path().join("dest")).expect("an empty directory takes entries");
         std::fs::create_dir(root.path().join("canary")).expect("an empty directory takes entries");
         std::fs::write(root.path().join("canary/file"), SECRET).expect("an empty directory takes entries");
@@ -39,7 +44,11 @@ impl Sandbox {
     /// # Panics
     /// When something outside `dest` has changed.
     pub(crate) fn check(&self) {
-        assert_eq!(state(self.root.path()), self.before, "something outside was changed");
+        assert_eq!(
+            state(self.root.path()),
+            self.before,
+            "something outside was changed"
+        );
         assert!(!Path::new(ABSOLUTE).exists(), "`{ABSOLUTE}` was made");
     }
 }
@@ -56,16 +65,26 @@ fn state(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut state = BTreeMap::new();
     for path in ["", "canary", "canary/file"].map(|name| root.join(name)) {
         let meta = std::fs::symlink_metadata(&path).expect("it was there before");
-        let times = if path == root { (0, 0) } else { (meta.mtime(), meta.mtime_nsec()) };
+        let times = if path == root {
+            (0, 0)
+        } else {
+            (meta.mtime(), meta.mtime_nsec())
+        };
         let names: Vec<_> = match std::fs::read_dir(&path) {
             Ok(names) => names.flatten().map(|entry| entry.file_name()).collect(),
             Err(_) => Vec::new(),
         };
         let content = std::fs::read(&path).unwrap_or_default();
-        let mut names: Vec<_> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = names
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
         names.sort();
         let (mode, owner, links) = (meta.mode(), (meta.uid(), meta.gid()), meta.nlink());
-        let text = format!("{mode:o} {owner:?} {links} {times:?} {names:?} {}", content.escape_ascii());
+        let text = format!(
+            "{mode:o} {owner:?} {links} {times:?} {names:?} {}",
+            content.escape_ascii()
+        );
         state.insert(path, text);
     }
     state
@@ -78,7 +97,10 @@ fn open(dir: &Path) {
     if !meta.is_dir() {
         return;
     }
-    drop(std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)));
+    drop(std::fs::set_permissions(
+        dir,
+        std::fs::Permissions::from_mode(0o700),
+    ));
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         open(&entry.path());
     }

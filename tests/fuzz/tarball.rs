@@ -106,8 +106,10 @@ fn octal(field: &mut [u8], value: u64) {
         field[..width].copy_from_slice(text.as_bytes());
         return;
     }
-    let start = field.len() - 8.min(field.len());
-    field[start..].copy_from_slice(&value.to_be_bytes()[8 - (field.len() - start)..]);
+    let digits = value.to_be_bytes();
+    let count = field.len().min(digits.len());
+    let start = field.len() - count;
+    field[start..].copy_from_slice(&digits[digits.len() - count..]);
     field[0] |= 0x80;
 }
 
@@ -139,7 +141,10 @@ pub(crate) fn with_checksums(tar: &[u8]) -> Vec<u8> {
             checksum(block);
             let digits = String::from_utf8_lossy(&block[124..136]).into_owned();
             let size = u64::from_str_radix(digits.trim_matches(['\0', ' ']), 8).unwrap_or(0);
-            skip = usize::try_from(size).unwrap_or(0).min(tar.len()).next_multiple_of(BLOCK);
+            skip = usize::try_from(size)
+                .unwrap_or(0)
+                .min(tar.len())
+                .next_multiple_of(BLOCK);
         }
         at += BLOCK + skip;
     }

@@ -59,7 +59,9 @@ struct Settings {
 impl Settings {
     fn read() -> Self {
         let number = |name: &str, default: u64| match std::env::var(name) {
-            Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")),
+            Ok(text) => text
+                .parse()
+                .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
             Err(_) => default,
         };
         let seed = match std::env::var("KILN_FUZZ_SEED").as_deref() {
@@ -142,14 +144,20 @@ pub(crate) fn fuzz(target: Target) {
             Err(RecvTimeoutError::Disconnected) => panic!("{name}: seed {seed}: the fuzzer itself failed"),
         }
     };
-    worker.join().expect("it sent its report").expect("somebody waits for it");
+    worker
+        .join()
+        .expect("it sent its report")
+        .expect("somebody waits for it");
     drop(std::fs::remove_file(&current.path));
     match report {
         Ok(summary) => say(&format!("fuzz {name}: seed {seed}, {summary}")),
         Err(failure) => panic!("{name}: seed {seed}: {failure}"),
     }
     let peak = peak_memory();
-    assert!(peak < MAX_MEMORY, "{name}: seed {seed}: the tests took {peak} KiB of memory");
+    assert!(
+        peak < MAX_MEMORY,
+        "{name}: seed {seed}: the tests took {peak} KiB of memory"
+    );
 }
 
 /// One run over one target.
@@ -230,7 +238,11 @@ impl<'a> Session<'a> {
         let small = minimise(input, |input| attempt(self.target.run, input).is_err());
         let path = self.keep(&small);
         let text = small[..small.len().min(300)].escape_ascii();
-        Err(format!("input {}, kept as {} ({text}): {problem}", self.inputs, path.display()))
+        Err(format!(
+            "input {}, kept as {} ({text}): {problem}",
+            self.inputs,
+            path.display()
+        ))
     }
 
     fn keep(&self, input: &[u8]) -> PathBuf {

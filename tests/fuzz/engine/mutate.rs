@@ -83,7 +83,11 @@ impl Mutator<'_> {
         let from = self.random.below(other.len() + 1);
         let range = self.range(from, other.len());
         let piece = other[range].to_vec();
-        let end = if self.random.below(2) == 0 { at } else { input.len() };
+        let end = if self.random.below(2) == 0 {
+            at
+        } else {
+            input.len()
+        };
         input.splice(at..end, piece);
     }
 

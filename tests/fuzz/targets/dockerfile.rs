@@ -64,7 +64,10 @@ fn check_places(file: &[u8], ast: &Ast) {
     let mut before = 0;
     for node in &ast.nodes {
         let (first, last) = node.lines();
-        assert!(before < first && first <= last && last <= lines, "lines {first} to {last} of {lines}");
+        assert!(
+            before < first && first <= last && last <= lines,
+            "lines {first} to {last} of {lines}"
+        );
         before = last;
     }
 }

@@ -14,13 +14,36 @@ pub(crate) fn target() -> Target {
         name: "documents",
         run,
         tokens: &[
-            b"\"schemaVersion\":2,", b"\"mediaType\":", b"\"application/vnd.oci.image.manifest.v1+json\"",
-            b"\"application/vnd.oci.image.index.v1+json\"", b"\"application/vnd.docker.distribution.manifest.v2+json\"",
-            b"\"application/vnd.docker.distribution.manifest.list.v2+json\"", b"\"layers\":[", b"\"manifests\":[",
-            b"\"config\":{", b"\"digest\":\"sha256:", b"\"size\":-1", b"\"size\":18446744073709551616", b"\"size\":1e9",
-            b"\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}", b"\"urls\":[\"x\"]", b"\"annotations\":{}",
-            b"\"subject\":", b"\"rootfs\":{\"diff_ids\":[", b"\"history\":[", b"null", b"{", b"}", b"[", b"]", b",",
-            b"\"", b"\\u0000", b"\\ud800", b"1e999", b"-0",
+            b"\"schemaVersion\":2,",
+            b"\"mediaType\":",
+            b"\"application/vnd.oci.image.manifest.v1+json\"",
+            b"\"application/vnd.oci.image.index.v1+json\"",
+            b"\"application/vnd.docker.distribution.manifest.v2+json\"",
+            b"\"application/vnd.docker.distribution.manifest.list.v2+json\"",
+            b"\"layers\":[",
+            b"\"manifests\":[",
+            b"\"config\":{",
+            b"\"digest\":\"sha256:",
+            b"\"size\":-1",
+            b"\"size\":18446744073709551616",
+            b"\"size\":1e9",
+            b"\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}",
+            b"\"urls\":[\"x\"]",
+            b"\"annotations\":{}",
+            b"\"subject\":",
+            b"\"rootfs\":{\"diff_ids\":[",
+            b"\"history\":[",
+            b"null",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b"\"",
+            b"\\u0000",
+            b"\\ud800",
+            b"1e999",
+            b"-0",
         ],
         seeds: vec![b"[".repeat(10_000), b"{\"a\":".repeat(10_000)],
     }
@@ -49,7 +72,11 @@ fn check_manifest(document: &ManifestOrIndex) -> String {
         ManifestOrIndex::Manifest(manifest) => (&manifest.media_type, serde_json::to_vec(manifest)),
         ManifestOrIndex::Index(index) => {
             let wanted = Platform::new("linux", "arm64", None);
-            assert!(index.select(&wanted).is_none_or(|found| index.manifests.contains(found)));
+            assert!(
+                index
+                    .select(&wanted)
+                    .is_none_or(|found| index.manifests.contains(found))
+            );
             (&index.media_type, serde_json::to_vec(index))
         }
     };
@@ -101,7 +128,11 @@ fn descriptors_without_usable_digest_or_size_are_refused() {
         );
         let text = manifest(&layer);
         let parsed = ManifestOrIndex::parse(MediaType::OCI_MANIFEST, text.as_bytes());
-        assert_eq!(parsed.is_ok(), usable, "digest `{digest}`, size {size}: {parsed:?}");
+        assert_eq!(
+            parsed.is_ok(),
+            usable,
+            "digest `{digest}`, size {size}: {parsed:?}"
+        );
         let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{digest}"]}}}}"#);
         let parsed = ImageConfig::parse(config.as_bytes());
         assert_eq!(parsed.is_ok(), digest == good, "diff ID `{digest}`: {parsed:?}");

@@ -16,10 +16,38 @@ pub(crate) fn target() -> Target {
         name: "names",
         run,
         tokens: &[
-            b"docker.io/", b"index.docker.io/", b"library/", b"localhost/", b"localhost:5000/", b"[::1]:5000/",
-            b"example.com/", b"UPPER/", b":latest", b":", b"@", b"@sha256:", b"sha256:", b"/", b"..", b"__", b"--",
-            b".", b"linux/", b"windows(10.0.1)/", b"macos/", b"amd64", b"arm64", b"arm", b"/v7", b"/v8", b"/v99999999999",
-            b"aarch64", b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", b"\xc3\xa9", b"\0", b" ",
+            b"docker.io/",
+            b"index.docker.io/",
+            b"library/",
+            b"localhost/",
+            b"localhost:5000/",
+            b"[::1]:5000/",
+            b"example.com/",
+            b"UPPER/",
+            b":latest",
+            b":",
+            b"@",
+            b"@sha256:",
+            b"sha256:",
+            b"/",
+            b"..",
+            b"__",
+            b"--",
+            b".",
+            b"linux/",
+            b"windows(10.0.1)/",
+            b"macos/",
+            b"amd64",
+            b"arm64",
+            b"arm",
+            b"/v7",
+            b"/v8",
+            b"/v99999999999",
+            b"aarch64",
+            b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            b"\xc3\xa9",
+            b"\0",
+            b" ",
         ],
         seeds: Vec::new(),
     }
@@ -33,14 +61,31 @@ fn run(bytes: &[u8]) -> String {
     let reference = stable::<Reference>(text);
     if let Ok(reference) = &reference {
         let short = reference.familiar();
-        assert_eq!(short.parse().as_ref(), Ok(reference), "`{text}` in short is `{short}`");
+        assert_eq!(
+            short.parse().as_ref(),
+            Ok(reference),
+            "`{text}` in short is `{short}`"
+        );
         assert!(reference.name().len() <= 255, "`{text}` is too long");
-        assert!(reference.tag().is_some() || reference.digest().is_some(), "`{text}` names nothing");
+        assert!(
+            reference.tag().is_some() || reference.digest().is_some(),
+            "`{text}` names nothing"
+        );
     }
     let platform = stable::<Platform>(text);
     if let Ok(platform) = &platform {
-        assert_eq!(platform.normalised().normalised(), platform.normalised(), "`{text}`");
-        let others = ["linux/amd64", "linux/amd64/v3", "linux/arm", "linux/arm64", "linux/386"];
+        assert_eq!(
+            platform.normalised().normalised(),
+            platform.normalised(),
+            "`{text}`"
+        );
+        let others = [
+            "linux/amd64",
+            "linux/amd64/v3",
+            "linux/arm",
+            "linux/arm64",
+            "linux/386",
+        ];
         for other in others.map(|other| other.parse::<Platform>().expect("it is one")) {
             let _ = (platform.serves(&other), other.serves(platform));
         }
@@ -61,6 +106,10 @@ where
 {
     let value: T = text.parse()?;
     let written = value.to_string();
-    assert_eq!(written.parse().as_ref(), Ok(&value), "`{text}` is written as `{written}`");
+    assert_eq!(
+        written.parse().as_ref(),
+        Ok(&value),
+        "`{text}` is written as `{written}`"
+    );
     Ok(value)
 }

@@ -10,8 +10,18 @@ use crate::engine::Target;
 use crate::engine::shape;
 use crate::targets::shared_texts;
 
-const PATHS: [&str; 10] =
-    ["a", "a/b", "a/b/c", ".git", ".git/config", "dir/file.txt", "x.go", "\u{e9}/\u{2028}", "a*b", "[a]/\\b"];
+const PATHS: [&str; 10] = [
+    "a",
+    "a/b",
+    "a/b/c",
+    ".git",
+    ".git/config",
+    "dir/file.txt",
+    "x.go",
+    "\u{e9}/\u{2028}",
+    "a*b",
+    "[a]/\\b",
+];
 
 pub(crate) fn target() -> Target {
     let cases = "conformance/patternmatcher/patternmatcher.json";
@@ -19,8 +29,29 @@ pub(crate) fn target() -> Target {
         name: "patterns",
         run,
         tokens: &[
-            b"*", b"**", b"**/", b"/**", b"?", b"!", b"[", b"]", b"[^a-z]", b"[a-", b"\\", b"/", b"..", b"./", b"#",
-            b"\n", b"\r\n", b" ", b"\xef\xbb\xbf", b"\xc3\xa9", b"\xff", b"a", b"a/b",
+            b"*",
+            b"**",
+            b"**/",
+            b"/**",
+            b"?",
+            b"!",
+            b"[",
+            b"]",
+            b"[^a-z]",
+            b"[a-",
+            b"\\",
+            b"/",
+            b"..",
+            b"./",
+            b"#",
+            b"\n",
+            b"\r\n",
+            b" ",
+            b"\xef\xbb\xbf",
+            b"\xc3\xa9",
+            b"\xff",
+            b"a",
+            b"a/b",
         ],
         seeds: shared_texts(cases, "single", "pattern"),
     }
@@ -40,13 +71,20 @@ fn run(bytes: &[u8]) -> String {
         Err(error) => return shape(&error.to_string()),
     };
     // What stands in the file is what its patterns are likely to match.
-    let own = lines.iter().take(20).map(|line| clean(line.trim_start_matches(['!', '/'])));
+    let own = lines
+        .iter()
+        .take(20)
+        .map(|line| clean(line.trim_start_matches(['!', '/'])));
     let paths: Vec<String> = PATHS.into_iter().map(str::to_owned).chain(own).collect();
     let mut matching = 0;
     for path in paths.iter().filter(|path| path.len() < 1000 && !path.is_empty()) {
         matching += usize::from(check(&patterns, path));
     }
-    let mut kinds: Vec<_> = patterns.patterns().iter().map(|p| format!("{:?}", p.kind())).collect();
+    let mut kinds: Vec<_> = patterns
+        .patterns()
+        .iter()
+        .map(|p| format!("{:?}", p.kind()))
+        .collect();
     kinds.sort();
     kinds.dedup();
     format!("{matching} {} {}", patterns.has_exclusions(), kinds.join(" "))
@@ -61,10 +99,16 @@ fn check(patterns: &Patterns, path: &str) -> bool {
         let dir = &path.as_bytes()[..end];
         let matched = patterns.matches_using_parent(dir, info);
         if matched.matched() && !patterns.may_match_below(dir) {
-            assert!(whole, "`{path}` is taken back below a directory that has nothing to take back");
+            assert!(
+                whole,
+                "`{path}` is taken back below a directory that has nothing to take back"
+            );
         }
         if !matched.matched() && !patterns.may_include_below(dir) {
-            assert!(!whole, "`{path}` matches below a directory that has nothing that matches");
+            assert!(
+                !whole,
+                "`{path}` matches below a directory that has nothing that matches"
+            );
         }
         info = matched;
     }

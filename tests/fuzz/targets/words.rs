@@ -22,11 +22,44 @@ pub(crate) fn target() -> Target {
         name: "words",
         run,
         tokens: &[
-            b"$", b"${", b"}", b"$a", b"${a", b"${b", b":-", b":+", b":?", b"-", b"+", b"?", b"#", b"##", b"%", b"%%",
-            b"/", b"//", b"*", b"\\", b"'", b"\"", b" ", b"`", b"${a:-${b:+$a}}", b"\xc3\xa9", b"<<-", b"1h2m3.5s",
-            b"SIGRTMIN+1", b"[::1]:80-90:80-90/tcp", b"u=rwX,go-w", b"1.5GiB",
+            b"$",
+            b"${",
+            b"}",
+            b"$a",
+            b"${a",
+            b"${b",
+            b":-",
+            b":+",
+            b":?",
+            b"-",
+            b"+",
+            b"?",
+            b"#",
+            b"##",
+            b"%",
+            b"%%",
+            b"/",
+            b"//",
+            b"*",
+            b"\\",
+            b"'",
+            b"\"",
+            b" ",
+            b"`",
+            b"${a:-${b:+$a}}",
+            b"\xc3\xa9",
+            b"<<-",
+            b"1h2m3.5s",
+            b"SIGRTMIN+1",
+            b"[::1]:80-90:80-90/tcp",
+            b"u=rwX,go-w",
+            b"1.5GiB",
         ],
-        seeds: shared_texts("conformance/shell/lex_test.json", "process_word_with_matches", "input"),
+        seeds: shared_texts(
+            "conformance/shell/lex_test.json",
+            "process_word_with_matches",
+            "input",
+        ),
     }
 }
 
@@ -39,13 +72,26 @@ fn run(bytes: &[u8]) -> String {
     };
     let lexes = [
         Lex::new('\\'),
-        Lex { skip_unset: true, raw_escapes: true, quotes: Quotes::Keep, ..Lex::new('`') },
+        Lex {
+            skip_unset: true,
+            raw_escapes: true,
+            quotes: Quotes::Keep,
+            ..Lex::new('`')
+        },
         Lex::for_heredoc(),
     ];
     let outcomes = lexes.map(|lex| match lex.process(&word, &env) {
         Ok(done) => {
-            assert!(done.text.len() <= MAX_TEXT, "{} bytes become {}", word.len(), done.text.len());
-            assert!(done.matched.is_disjoint(&done.unmatched), "a variable is set and not set");
+            assert!(
+                done.text.len() <= MAX_TEXT,
+                "{} bytes become {}",
+                word.len(),
+                done.text.len()
+            );
+            assert!(
+                done.matched.is_disjoint(&done.unmatched),
+                "a variable is set and not set"
+            );
             format!("ok {} {}", done.words.len().min(4), done.matched.len().min(3))
         }
         // The rest quotes the word.
