@@ -110,13 +110,14 @@ impl Definition {
         limit("bytes of source text", texts, limits.sources)?;
         let outputs: Vec<u32> = self.vertices.iter().map(|v| v.op.outputs()).collect();
         for (index, vertex) in self.vertices.iter().enumerate() {
-            self.check_vertex(index, vertex, &outputs[..index])?;
+            // Sizes first: what is too large is not looked at.
+            check_op(index, vertex, limits)?;
             limit(
                 "outputs of a vertex",
                 outputs[index] as usize,
                 limits.outputs as usize,
             )?;
-            check_op(index, vertex, limits)?;
+            self.check_vertex(index, vertex, &outputs[..index])?;
         }
         Ok(())
     }

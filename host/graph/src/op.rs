@@ -1,6 +1,7 @@
 //! The operations.
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use kiln_image::Platform;
 use serde::Deserialize;
@@ -402,10 +403,11 @@ pub struct Definition {
 impl Op {
     /// Returns the distinct inputs in the order in which they first appear: LLB's `inputs` of the operation.
     pub fn inputs(&self) -> Vec<Input> {
-        let mut inputs = Vec::new();
+        // A set beside the list: a plugin may name millions.
+        let (mut inputs, mut known) = (Vec::new(), HashSet::new());
         let mut add = |input: Option<Input>| {
             if let Some(input) = input
-                && !inputs.contains(&input)
+                && known.insert(input)
             {
                 inputs.push(input);
             }

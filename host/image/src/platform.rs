@@ -99,7 +99,11 @@ fn normalise(architecture: &str, variant: &str) -> (String, String) {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
+        f.write_str(&self.os)?;
+        if let Some(version) = &self.os_version {
+            write!(f, "({version})")?;
+        }
+        write!(f, "/{}", self.architecture)?;
         self.variant
             .iter()
             .try_for_each(|variant| write!(f, "/{variant}"))
@@ -112,29 +116,38 @@ impl FromStr for Platform {
     /// Parses `os[/arch[/variant]]`; a single word is an operating system or an architecture.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let error = || ParsePlatformError(s.to_owned());
-        let parts: Vec<&str> = s.split('/').collect();
-        let valid = |p: &&str| {
-            !p.is_empty()
-                && p.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-        };
         if s == "local" {
             return Ok(Self::host());
         }
-        if !parts
-            .iter()
-            .all(|p| valid(&p.split_once('(').map_or(*p, |(os, _)| os)))
-        {
+        let word = |p: &str| {
+            p.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        };
+        let (first, rest) = s.split_once('/').map_or((s, None), |(os, rest)| (os, Some(rest)));
+        // `windows(10.0.17763)`: only the operating system has a version.
+        let (os, version) = match first.split_once('(') {
+            Some((os, version)) => (os, Some(version.strip_suffix(')').ok_or_else(error)?)),
+            None => (first, None),
+        };
+        let parts: Vec<&str> = std::iter::once(os)
+            .chain(rest.into_iter().flat_map(|rest| rest.split('/')))
+            .collect();
+        if !parts.iter().all(|part| !part.is_empty() && word(part)) || !version.is_none_or(word) {
             return Err(error());
         }
         let host = Self::host();
-        match parts.as_slice() {
-            [one] if is_os(one) => Ok(Self::new(one, &host.architecture, None)),
-            [one] if is_architecture(one) => Ok(Self::new(&host.os, one, None)),
-            [os, arch] => Ok(Self::new(os, arch, None)),
-            [os, arch, variant] => Ok(Self::new(os, arch, Some(variant))),
-            _ => Err(error()),
-        }
+        let platform = match parts.as_slice() {
+            [one] if is_os(one) => Self::new(one, &host.architecture, None),
+            [one] if is_architecture(one) && version.is_none() => Self::new(&host.os, one, None),
+            [os, arch] => Self::new(os, arch, None),
+            [os, arch, variant] => Self::new(os, arch, Some(variant)),
+            _ => return Err(error()),
+        };
+        let os_version = version.filter(|version| !version.is_empty()).map(str::to_owned);
+        Ok(Self {
+            os_version,
+            ..platform
+        })
     }
 }
 
@@ -193,7 +206,16 @@ mod tests {
         check("arm64", "linux/arm64");
         check("linux/armhf", "linux/arm/v7");
         check("linux/amd64/v2", "linux/amd64/v2");
-        for bad in ["", "foo", "linux/", "linux/a b", "a/b/c/d", "linux//v7"] {
+        check("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64");
+        let bad = ["", "foo", "linux/", "linux/a b", "a/b/c/d", "linux//v7"];
+        let versions = [
+            "linux/amd64(1)",
+            "linux(1/amd64",
+            "linux(\n)/amd64",
+            "(1)/amd64",
+            "amd64(1)",
+        ];
+        for bad in bad.into_iter().chain(versions) {
             check(bad, "error");
         }
     }

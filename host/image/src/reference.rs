@@ -69,11 +69,18 @@ impl Reference {
         })
     }
 
-    /// Returns the name as people write it: without `docker.io/` and `library/`.
+    /// Returns the name as people write it: without `docker.io/` and `library/`, as far as what is left still means
+    /// the same (`docker.io/library/a/b` and `docker.io/localhost/a` need what they have in front).
     pub fn familiar(&self) -> String {
         let full = self.to_string();
         let short = full.strip_prefix("docker.io/").unwrap_or(&full);
-        short.strip_prefix("library/").unwrap_or(short).to_owned()
+        let shortest = short.strip_prefix("library/").unwrap_or(short);
+        let same = |text: &&str| text.parse().as_ref() == Ok(self);
+        [shortest, short]
+            .into_iter()
+            .find(same)
+            .unwrap_or(&full)
+            .to_owned()
     }
 }
 
@@ -257,5 +264,12 @@ mod tests {
     fn familiar_names_drop_the_defaults() {
         let reference: Reference = "docker.io/library/busybox:1".parse().unwrap();
         assert_eq!(reference.familiar(), "busybox:1");
+        let keep = [
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+            ("docker.io/localhost/a:1", "docker.io/localhost/a:1"),
+        ];
+        for (text, short) in keep {
+            assert_eq!(text.parse::<Reference>().unwrap().familiar(), short);
+        }
     }
 }
