@@ -111,10 +111,19 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
 ///
 /// # Errors
 /// When the credentials file cannot be understood.
-fn registry(around: &Surroundings, settings: &Settings, wanted: &Wanted) -> Result<kiln_registry::Client, Failure> {
+fn registry(
+    around: &Surroundings,
+    settings: &Settings,
+    wanted: &Wanted,
+) -> Result<kiln_registry::Client, Failure> {
     let configured = settings.registry.iter().filter(|(_, registry)| registry.insecure);
-    let insecure = configured.map(|(host, _)| host.clone()).chain(wanted.insecure_registries.clone());
-    let mut config = kiln_registry::Config { insecure: insecure.collect(), ..kiln_registry::Config::default() };
+    let insecure = configured
+        .map(|(host, _)| host.clone())
+        .chain(wanted.insecure_registries.clone());
+    let mut config = kiln_registry::Config {
+        insecure: insecure.collect(),
+        ..kiln_registry::Config::default()
+    };
     if let Some(file) = docker_config(around) {
         let credentials = kiln_registry::DockerConfig::load(&file);
         config.credentials = Arc::new(credentials.map_err(|e| Failure::failed(Report::of(&e)))?);

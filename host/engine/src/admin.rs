@@ -221,7 +221,7 @@ async fn inspect(
         };
         match ManifestOrIndex::parse(&next.media_type, &bytes).map_err(malformed)? {
             ManifestOrIndex::Index(index) => {
-                open.extend(index.manifests.into_iter().rev().map(|d| (d, None)))
+                open.extend(index.manifests.into_iter().rev().map(|d| (d, None)));
             }
             ManifestOrIndex::Manifest(manifest) => {
                 let config = match documents.read(&manifest.config).await {

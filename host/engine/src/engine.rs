@@ -129,7 +129,11 @@ impl Engine {
     /// # Errors
     /// When the store cannot be changed.
     pub fn tidy(&self, policies: Vec<GcPolicy>) -> Result<(), BuildError> {
-        let policies = if policies.is_empty() { GcPolicy::defaults(self.store.disk_space()?).to_vec() } else { policies };
+        let policies = if policies.is_empty() {
+            GcPolicy::defaults(self.store.disk_space()?)
+        } else {
+            policies
+        };
         self.store.gc_all(&policies)?;
         Ok(())
     }

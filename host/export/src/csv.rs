@@ -48,12 +48,11 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: Option<&[&str]>) {
-        assert_eq!(
-            split(text).as_deref(),
-            expect
-                .map(|e| e.iter().map(|s| (*s).to_owned()).collect())
-                .as_deref()
-        );
+        let got = split(text);
+        let got = got
+            .as_ref()
+            .map(|fields| fields.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(got.as_deref(), expect, "{text}");
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn as_json(found: &Inspected) -> Value {
     let image = |image: &InspectedImage| {
         json!({
             "descriptor": descriptor(&image.descriptor),
-            "image": image.config.as_ref().map(|config| config.json()),
+            "image": image.config.as_ref().map(kiln_image::ImageConfig::json),
             "layers": image.layers.iter().map(descriptor).collect::<Vec<_>>(),
         })
     };

@@ -154,13 +154,6 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Says something to people.
-fn say(text: &str) {
-    use std::io::Write;
-    // Nobody to tell when standard error is gone.
-    _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
 /// Says that something is not as it should be, and goes on.
 fn warn(report: &Report) {
     use std::io::Write;

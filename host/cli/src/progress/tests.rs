@@ -250,7 +250,7 @@ fn rawjson_says_what_it_was_told() {
 }
 
 fn summary(state: &State) -> Vec<String> {
-    let end = std::time::SystemTime::UNIX_EPOCH;
+    let end = SystemTime::UNIX_EPOCH;
     let step = |step: &Step| {
         let parts: Vec<_> = step.parts.iter().map(|part| &part.status).collect();
         let tail: Vec<_> = step.tail.iter().map(Line::stamped).collect();

@@ -81,7 +81,7 @@ impl Tty {
             } else {
                 self.colour.paint(colour, text)
             };
-            _ = write!(out, "{text}\x1b[K\n");
+            _ = writeln!(out, "{text}\x1b[K");
         }
         // What is left of a taller picture.
         out.push_str("\x1b[J\x1b[?25h");

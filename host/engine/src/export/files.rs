@@ -99,7 +99,7 @@ impl Export<'_> {
         let dest = dest.clone();
         let write = move || {
             let files = ChangeSet::new(all);
-            let source = crate::layers::Contents::join(sources);
+            let source = crate::layers::Contents::join(&sources);
             to_file(&dest, |out, _| {
                 Ok(kiln_export::write_tar(&files, &source, out, epoch)?)
             })

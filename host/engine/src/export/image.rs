@@ -32,6 +32,14 @@ use crate::layers::Recompress;
 use crate::outcome::BuildOutcome;
 use crate::outcome::BuiltImage;
 
+/// Where a layout goes, and in which form.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    dest: &'a Destination,
+    tar: bool,
+    docker: bool,
+}
+
 /// An image that is ready, with every blob it needs.
 struct Ready {
     top: Descriptor,
@@ -67,13 +75,25 @@ impl Export<'_> {
                 };
                 self.to_store(step, &image, &ready, &names).await?;
             }
-            Output::Oci { dest, tar, .. } => self.to_layout(step, dest, *tar, &ready, &names, false).await?,
+            Output::Oci { dest, tar, .. } => {
+                let place = Place {
+                    dest,
+                    tar: *tar,
+                    docker: false,
+                };
+                self.to_layout(step, place, &ready, &names).await?;
+            }
             Output::Docker {
                 dest: Some(dest),
                 tar,
                 ..
             } => {
-                self.to_layout(step, dest, *tar, &ready, &names, true).await?;
+                let place = Place {
+                    dest,
+                    tar: *tar,
+                    docker: true,
+                };
+                self.to_layout(step, place, &ready, &names).await?;
             }
             Output::Tar { .. } | Output::Local { .. } | Output::CacheOnly => {}
         }
@@ -245,8 +265,7 @@ impl Export<'_> {
                     step,
                     output,
                     name,
-                    &ready.top,
-                    &[Self::documents(ready), layers.clone()].concat(),
+                    (&ready.top, &[Self::documents(ready), layers.clone()].concat()),
                 )
                 .await?;
             }
@@ -257,12 +276,11 @@ impl Export<'_> {
     async fn to_layout(
         &self,
         step: &Step,
-        dest: &Destination,
-        tar: bool,
+        place: Place<'_>,
         ready: &Ready,
         names: &[Reference],
-        docker: bool,
     ) -> Result<(), AnyError> {
+        let Place { dest, tar, docker } = place;
         let blobs = [Self::documents(ready), self.layer_blobs(ready)].concat();
         let top = Top {
             descriptor: ready.top.clone(),

@@ -22,8 +22,7 @@ impl Export<'_> {
         step: &Step,
         output: &ImageOutput,
         name: &Reference,
-        top: &Descriptor,
-        blobs: &[Blob],
+        (top, blobs): (&Descriptor, &[Blob]),
     ) -> Result<(), AnyError> {
         let client = &self.build.config.registry;
         let client = if output.insecure {
@@ -60,9 +59,11 @@ pub(crate) async fn push(
         };
         match document {
             Some((ManifestOrIndex::Manifest(manifest), bytes)) => {
-                manifests.push((manifest.media_type, bytes, blob))
+                manifests.push((manifest.media_type, bytes, blob));
             }
-            Some((ManifestOrIndex::Index(index), bytes)) => manifests.push((index.media_type, bytes, blob)),
+            Some((ManifestOrIndex::Index(index), bytes)) => {
+                manifests.push((index.media_type, bytes, blob));
+            }
             None => plain.push(blob),
         }
     }

@@ -36,7 +36,7 @@ pub(crate) struct Contents {
 
 impl Contents {
     /// Makes one source of several.
-    pub(crate) fn join(all: Vec<Arc<Self>>) -> Self {
+    pub(crate) fn join(all: &[Arc<Self>]) -> Self {
         let sources = all.iter().flat_map(|one| one.sources.clone()).collect();
         let scratch = all.iter().flat_map(|one| one._scratch.clone()).collect();
         Self {

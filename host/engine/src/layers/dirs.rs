@@ -267,7 +267,7 @@ struct Below(Tree);
 
 impl kiln_snapshot::Lookup for Below {
     fn lookup(&self, path: &TreePath) -> Option<Entry> {
-        self.0.lookup(path).map(|found| found.into_entry())
+        self.0.lookup(path).map(kiln_tree::Found::into_entry)
     }
 }
 

@@ -190,6 +190,16 @@ pub enum LayersError {
         /// What it is.
         found: Digest,
     },
+    /// A hard link of a layer leads nowhere.
+    #[error("layer {blob} has the hard link `{path}` to `{target}`, which is not there")]
+    DanglingLink {
+        /// The layer's blob.
+        blob: Digest,
+        /// The link.
+        path: TreePath,
+        /// Where it leads.
+        target: TreePath,
+    },
     /// A file of a layer cannot be read.
     #[error("cannot read `{path}`")]
     Read {
@@ -369,11 +379,15 @@ impl Layers {
 
     /// Returns what the stack amounts to.
     pub(crate) async fn tree(&self, stack: &Ref) -> Result<Tree, LayersError> {
-        let mut changes = Vec::with_capacity(stack.layers().len());
-        for at in 0..stack.layers().len() {
-            changes.push(self.changes(stack, at).await?);
+        let mut tree = Tree::default();
+        for (at, layer) in stack.layers().iter().enumerate() {
+            let changes = self.changes(stack, at).await?;
+            tree.push(changes.clone());
+            if let Origin::Image { blob, .. } = &layer.origin {
+                check_links(&tree, &changes, &blob.digest)?;
+            }
         }
-        Ok(Tree::new(changes))
+        Ok(tree)
     }
 
     /// Returns what the layer at `at` of the stack changes.
@@ -386,7 +400,7 @@ impl Layers {
         if let Some(changes) = layer.state().changes.clone() {
             return Ok(changes);
         }
-        let changes = match self.recorded_changes(layer).await? {
+        let changes = match self.recorded_changes(layer)? {
             Some(changes) => changes,
             None => self.index_blob(layer).await?,
         };
@@ -401,6 +415,24 @@ impl LayerId {
     pub(crate) fn object(self) -> Object {
         Object::Entry(record::BUCKET.to_owned(), self.0.as_bytes().to_vec())
     }
+}
+
+/// Checks that the hard links of an image's layer lead to files, of the layer itself or of one below.
+fn check_links(tree: &Tree, changes: &ChangeSet, blob: &Digest) -> Result<(), LayersError> {
+    for entry in changes.entries() {
+        if let kiln_tree::Node::Hardlink { target } = &entry.node
+            && changes.get(target).is_none()
+            && tree.file(&entry.path).is_none()
+        {
+            let (path, target) = (entry.path.clone(), target.clone());
+            return Err(LayersError::DanglingLink {
+                blob: *blob,
+                path,
+                target,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn random_id() -> LayerId {

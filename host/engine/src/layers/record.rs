@@ -167,10 +167,7 @@ impl Layers {
     }
 
     /// Reads the layer's change set if it was written down.
-    pub(super) async fn recorded_changes(
-        &self,
-        layer: &Arc<Layer>,
-    ) -> Result<Option<ChangeSet>, LayersError> {
+    pub(super) fn recorded_changes(&self, layer: &Arc<Layer>) -> Result<Option<ChangeSet>, LayersError> {
         let Some(bytes) = self.shared.store.get(INDEX, layer.id.0.as_bytes())? else {
             return Ok(None);
         };

@@ -91,7 +91,7 @@ async fn lock(parent: &Path, name: &str, operation: FlockOperation) -> io::Resul
         match rustix::fs::flock(&file, waiting) {
             Ok(()) => return Ok((parent.join(name), file)),
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
             Err(error) => return Err(error.into()),
         }

@@ -54,7 +54,10 @@ pub(super) async fn run(
 ) -> Result<Vec<Ref>, EngineError> {
     check_entitlements(build, exec)?;
     check_platform(&step_info.platform)?;
-    let mut held = Held { fresh: step_info.ignore_cache, ..Held::default() };
+    let mut held = Held {
+        fresh: step_info.ignore_cache,
+        ..Held::default()
+    };
     let id = ctx.vertex().digest.short();
     let root = exec
         .mounts
@@ -189,7 +192,11 @@ async fn mount_source(
         MountKind::Secret(secret) => secret_file(build, secret),
         MountKind::Ssh(agent) => socket(build, agent, held),
         MountKind::Cache { id, sharing } => {
-            let seed = super::cache_mount::Seed { tree: &input, selector: &mount.selector, fresh: held.fresh };
+            let seed = super::cache_mount::Seed {
+                tree: &input,
+                selector: &mount.selector,
+                fresh: held.fresh,
+            };
             let cache = CacheMount::open(build, id, *sharing, &seed).await?;
             let source = cache.path().to_owned();
             held.caches.push(cache);
@@ -356,7 +363,11 @@ async fn user(build: &BuildContext, user: &str, root: &Ref) -> Result<kiln_exec:
     if !groups.contains(&found.gid) {
         groups.insert(0, found.gid);
     }
-    Ok(kiln_exec::User { uid: found.uid, gid: found.gid, groups })
+    Ok(kiln_exec::User {
+        uid: found.uid,
+        gid: found.gid,
+        groups,
+    })
 }
 
 /// Passes a step's output on as log events.

@@ -59,9 +59,10 @@ pub(super) async fn run(
         };
         let changes = act(build, &work.tree, source.as_ref(), &action.act, created).await;
         let changes = changes.map_err(|error| match error {
-            EngineError::File(problem @ kiln_tree::OpError::NotFound { .. }) => {
-                EngineError::Checksum { vertex: ctx.vertex().digest, problem }
-            }
+            EngineError::File(problem @ kiln_tree::OpError::NotFound { .. }) => EngineError::Checksum {
+                vertex: ctx.vertex().digest,
+                problem,
+            },
             error => error,
         })?;
         for change in changes.into_iter().map(Arc::new) {
@@ -69,7 +70,10 @@ pub(super) async fn run(
             work.changes.push(change);
         }
         if let Some(output) = action.output {
-            let changes = work.changes.iter().fold(ChangeSet::default(), |all, change| all.then(change));
+            let changes = work
+                .changes
+                .iter()
+                .fold(ChangeSet::default(), |all, change| all.then(change));
             let layer = build.layers.of_changes(changes, ctx.vertex().name.clone());
             outputs.push((output, work.base.push(layer)));
         }

@@ -74,7 +74,9 @@ pub(crate) fn graph(
             op: vertex.op.clone(),
             platform,
             inputs,
-            key, ignore_cache: vertex.ignore_cache };
+            key,
+            ignore_cache: vertex.ignore_cache,
+        };
         Vertex {
             digest: digests[index],
             name: vertex.name.clone(),

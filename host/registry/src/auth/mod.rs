@@ -98,7 +98,7 @@ impl Client {
 
     async fn basic(&self, call: &Call) -> Result<Option<HeaderValue>, Failure> {
         match self.login(call).await? {
-            Some(Login::Basic { user, password }) => secret(call, &basic(&user, &password)).map(Some),
+            Some(Login::Basic { user, password }) => Ok(Some(secret(call, &basic(&user, &password))?)),
             _ => Ok(None),
         }
     }
@@ -158,40 +158,59 @@ impl Client {
         let login = self.login(call).await?;
         let mut asked = call.scopes.clone();
         asked.extend(scope.iter().filter(|scope| !call.scopes.contains(scope)).cloned());
-        let mut form = Serializer::new(String::new());
-        service.iter().for_each(|service| {
-            form.append_pair("service", service);
-        });
-        let mut ask = Call::ping(call.subject.clone());
-        ask.limit = TOKEN_BODY;
-        let mut url = realm.clone();
-        let mut header = None;
-        if let Some(Login::IdentityToken(token)) = &login {
-            form.append_pair("grant_type", "refresh_token")
-                .append_pair("client_id", "kiln");
-            form.append_pair("scope", &asked.join(" "))
-                .append_pair("refresh_token", token);
-            ask = ask
-                .method(Method::POST)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .payload(Payload::Bytes(form.finish().into()));
-        } else {
-            asked.iter().for_each(|scope| {
-                form.append_pair("scope", scope);
-            });
-            let query = [url.query().unwrap_or_default(), &form.finish()].map(str::to_owned);
-            url.set_query(Some(query.join("&").trim_start_matches('&')));
-            if let Some(Login::Basic { user, password }) = &login {
-                header = Some(secret(call, &basic(user, password))?);
-            }
-        }
+        let request = token_request(call, realm, service.as_deref(), &asked, login.as_ref())?;
+        let TokenRequest { ask, url, header } = request;
         let response = self.follow(&ask, realm, url, header.as_ref()).await?;
         let answer = bounded(&ask, response, self.inner.stall).await?;
         if !answer.status.is_success() {
             return Err(refused_token(&ask, &answer, login.is_some()));
         }
-        parse_token(call, &answer)
+        Ok(parse_token(call, &answer)?)
     }
+}
+
+/// What a token server is asked.
+struct TokenRequest {
+    ask: Call,
+    url: Url,
+    header: Option<HeaderValue>,
+}
+
+fn token_request(
+    call: &Call,
+    realm: &Url,
+    service: Option<&str>,
+    asked: &[String],
+    login: Option<&Login>,
+) -> Result<TokenRequest, Failure> {
+    let mut form = Serializer::new(String::new());
+    service.iter().for_each(|service| {
+        form.append_pair("service", service);
+    });
+    let mut ask = Call::ping(call.subject.clone());
+    ask.limit = TOKEN_BODY;
+    let mut url = realm.clone();
+    let mut header = None;
+    if let Some(Login::IdentityToken(token)) = login {
+        form.append_pair("grant_type", "refresh_token")
+            .append_pair("client_id", "kiln");
+        form.append_pair("scope", &asked.join(" "))
+            .append_pair("refresh_token", token);
+        ask = ask
+            .method(Method::POST)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .payload(Payload::Bytes(form.finish().into()));
+    } else {
+        asked.iter().for_each(|scope| {
+            form.append_pair("scope", scope);
+        });
+        let query = [url.query().unwrap_or_default(), &form.finish()].map(str::to_owned);
+        url.set_query(Some(query.join("&").trim_start_matches('&')));
+        if let Some(Login::Basic { user, password }) = login {
+            header = Some(secret(call, &basic(user, password))?);
+        }
+    }
+    Ok(TokenRequest { ask, url, header })
 }
 
 fn refused_token(ask: &Call, answer: &Answer, login: bool) -> Failure {
@@ -208,7 +227,7 @@ fn refused_token(ask: &Call, answer: &Answer, login: bool) -> Failure {
     }
 }
 
-fn parse_token(call: &Call, answer: &Answer) -> Result<Token, Failure> {
+fn parse_token(call: &Call, answer: &Answer) -> Result<Token, RegistryError> {
     #[derive(Deserialize)]
     struct Body {
         token: Option<String>,
@@ -237,7 +256,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 /// Returns a header that logs do not show.
-fn secret(call: &Call, text: &str) -> Result<HeaderValue, Failure> {
+fn secret(call: &Call, text: &str) -> Result<HeaderValue, RegistryError> {
     let reason = "the token has characters that no header may have".to_owned();
     let mut header = HeaderValue::from_str(text).map_err(|_| RegistryError::Protocol {
         subject: call.subject.clone(),

@@ -209,7 +209,7 @@ async fn send_blob(
 }
 
 /// Returns where the answer sends the call.
-fn redirect(call: &Call, response: &Response, from: &Url) -> Result<Option<Url>, Failure> {
+fn redirect(call: &Call, response: &Response, from: &Url) -> Result<Option<Url>, RegistryError> {
     let reads = call.method == Method::GET || call.method == Method::HEAD;
     let moved = match response.status() {
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
@@ -231,7 +231,6 @@ fn redirect(call: &Call, response: &Response, from: &Url) -> Result<Option<Url>,
             url: redacted(from),
             reason,
         }
-        .into()
     })
 }
 
@@ -255,4 +254,71 @@ fn not_a_url(subject: &Arc<Subject>, reason: &str) -> RegistryError {
 /// Returns true when both URLs have the same scheme, host and port.
 fn same_origin(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expect: &str) {
+        let client = Client::new(crate::Config {
+            insecure: vec!["plain.example:5000".to_owned(), "old.example".to_owned()],
+            ..crate::Config::default()
+        });
+        let call = Call::pull(&"r.example/x".parse().unwrap(), "");
+        let [from, to] = [from, to].map(|url| Url::parse(url).unwrap());
+        let got = client.unwrap().permit(&call.subject, &from, &to);
+        let got = got.map_or_else(|error| error.to_string(), |()| "ok".to_owned());
+        assert!(got.ends_with(expect), "{from} -> {to}: {got}");
+        assert!(!got.contains("secret"), "{got}");
+    }
+
+    #[test]
+    fn redirects_keep_what_was_proved() {
+        check("https://r.example/", "https://cdn.example/x?sig=1", "ok");
+        check(
+            "https://r.example/",
+            "http://r.example/",
+            "from HTTPS to plain HTTP",
+        );
+        check(
+            "https://r.example/",
+            "http://plain.example:5000/",
+            "from HTTPS to plain HTTP",
+        );
+        check(
+            "https://r.example/",
+            "https://u:secret@127.0.0.1/?secret",
+            "to this machine",
+        );
+        check(
+            "https://r.example/",
+            "http://127.0.0.1/",
+            "from HTTPS to plain HTTP",
+        );
+        check(
+            "https://r.example/",
+            "file:///etc/passwd",
+            "expected an `https` URL",
+        );
+        check("http://plain.example:5000/", "http://plain.example:5000/y", "ok");
+        check(
+            "http://plain.example:5000/",
+            "http://r.example/",
+            "not allowed for that host",
+        );
+        check(
+            "http://plain.example:5000/",
+            "http://[::1]:80/",
+            "to this machine",
+        );
+        check("http://old.example/", "https://old.example/", "ok");
+        check("http://127.0.0.1:5000/", "http://localhost:1/", "ok");
+        check(
+            "http://127.0.0.1:5000/",
+            "http://r.example/",
+            "not allowed for that host",
+        );
+    }
 }
