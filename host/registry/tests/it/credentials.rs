@@ -1,0 +1,1 @@
+//! Docker's and podman's credential files, and helpers.
