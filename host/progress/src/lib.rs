@@ -161,13 +161,19 @@ pub struct Collect(Mutex<Vec<Event>>);
 impl Collect {
     /// Returns what was emitted so far.
     pub fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl Sink for Collect {
     fn emit(&self, event: Event) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(event);
     }
 }
 
@@ -184,7 +190,9 @@ impl FanOut {
 
 impl Sink for FanOut {
     fn emit(&self, event: Event) {
-        let Some((last, rest)) = self.0.split_last() else { return };
+        let Some((last, rest)) = self.0.split_last() else {
+            return;
+        };
         rest.iter().for_each(|sink| sink.emit(event.clone()));
         last.emit(event);
     }
@@ -202,9 +210,21 @@ pub struct Step {
 impl Step {
     /// Reports that a step named `name` began.
     pub fn start(sink: &Arc<dyn Sink>, digest: Digest, name: &str) -> Self {
-        sink.emit(Event::Known(Vertex { digest, name: name.to_owned(), inputs: Vec::new(), group: None }));
-        sink.emit(Event::Started { vertex: digest, at: SystemTime::now() });
-        Self { sink: sink.clone(), digest, open: true }
+        sink.emit(Event::Known(Vertex {
+            digest,
+            name: name.to_owned(),
+            inputs: Vec::new(),
+            group: None,
+        }));
+        sink.emit(Event::Started {
+            vertex: digest,
+            at: SystemTime::now(),
+        });
+        Self {
+            sink: sink.clone(),
+            digest,
+            open: true,
+        }
     }
 
     /// Returns the step's digest.
@@ -220,10 +240,20 @@ impl Step {
     /// Begins a part of the step.
     pub fn part(&self, action: &'static str, id: impl Into<String>, total: u64) -> Part {
         let started = SystemTime::now();
-        let status =
-            Status { vertex: self.digest, id: id.into(), action, current: 0, total, started, completed: None };
+        let status = Status {
+            vertex: self.digest,
+            id: id.into(),
+            action,
+            current: 0,
+            total,
+            started,
+            completed: None,
+        };
         self.sink.emit(Event::Status(status.clone()));
-        Part { sink: self.sink.clone(), status }
+        Part {
+            sink: self.sink.clone(),
+            status,
+        }
     }
 
     /// Ends the step.
@@ -233,7 +263,11 @@ impl Step {
 
     fn end(&mut self, end: End) {
         if std::mem::take(&mut self.open) {
-            self.sink.emit(Event::Finished { vertex: self.digest, end, at: SystemTime::now() });
+            self.sink.emit(Event::Finished {
+                vertex: self.digest,
+                end,
+                at: SystemTime::now(),
+            });
         }
     }
 }
