@@ -307,7 +307,8 @@ fn devices_and_modes() {
 #[test]
 fn later_entries_replace_earlier_ones() {
     // A whiteout deletes what lower layers have, not what its own layer has.
-    let cases: Vec<(Vec<Member>, &str, Option<&[u8]>)> = vec![
+    type Row = (Vec<Member>, &'static str, Option<&'static [u8]>);
+    let cases: Vec<Row> = vec![
         (vec![file("a", b"1"), file("a", b"2")], "a", Some(b"2")),
         (
             vec![file("a", b"1"), dir("a"), file("a/b", b"2")],
