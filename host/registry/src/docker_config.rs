@@ -21,7 +21,7 @@ use crate::Credentials;
 use crate::Login;
 use crate::http::printable;
 
-/// How long a helper may take; it may ask somebody for a password.
+/// How long a helper may take.
 const HELPER: Duration = Duration::from_secs(60);
 
 /// Bytes of a helper's answer that are read.
@@ -38,6 +38,8 @@ const HUB: &str = "https://index.docker.io/v1/";
 pub struct DockerConfig {
     path: PathBuf,
     file: File,
+    folders: Vec<PathBuf>,
+    patience: Duration,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -97,13 +99,32 @@ impl DockerConfig {
         Ok(Self {
             path: path.to_owned(),
             file,
+            folders: Vec::new(),
+            patience: HELPER,
         })
+    }
+
+    /// Looks for helpers in `folder` before it looks in PATH.
+    #[must_use]
+    pub fn helpers_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folders.push(folder.into());
+        self
+    }
+
+    /// Waits so long for a helper; 60 s unless this is called, since a helper may ask somebody for a password.
+    #[must_use]
+    pub fn helper_timeout(mut self, timeout: Duration) -> Self {
+        self.patience = timeout;
+        self
     }
 
     fn stored(&self, registry: &str) -> Result<Option<Login>, CredentialError> {
         // An entry as docker writes it goes before one that only names the same host.
         let exact = names(registry).find_map(|name| self.file.auths.get(&name));
-        let alike = || self.file.auths.iter().find(|(name, _)| host_of(name) == registry);
+        let alike = || {
+            let mut auths = self.file.auths.iter();
+            auths.find(|(name, _)| host_of(name) == Some(registry))
+        };
         let Some(auth) = exact.or_else(|| alike().map(|(_, auth)| auth)) else {
             return Ok(None);
         };
@@ -143,15 +164,15 @@ fn names(registry: &str) -> impl Iterator<Item = String> {
     hub.into_iter().flatten().chain([registry.to_owned()])
 }
 
-/// Returns the host of a file's entry: `https://r.example/v2/` is about `r.example`.
-fn host_of(name: &str) -> &str {
+/// Returns the host of an entry that is a URL: `https://r.example/v2/` is about `r.example`. An entry of podman's with
+/// a path is about some repositories alone.
+fn host_of(name: &str) -> Option<&str> {
     let rest = name
         .strip_prefix("https://")
-        .or_else(|| name.strip_prefix("http://"))
-        .unwrap_or(name);
-    match rest.split('/').next().unwrap_or(rest) {
-        "index.docker.io" => "docker.io",
-        host => host,
+        .or_else(|| name.strip_prefix("http://"))?;
+    match rest.split('/').next()? {
+        "index.docker.io" => Some("docker.io"),
+        host => Some(host),
     }
 }
 
@@ -162,7 +183,7 @@ impl Credentials for DockerConfig {
         let helper = special.unwrap_or(&self.file.store);
         if !helper.is_empty() {
             let name = names(registry).next().unwrap_or_else(|| registry.to_owned());
-            if let Some(login) = ask(helper, &name).await? {
+            if let Some(login) = self.ask(helper, &name).await? {
                 return Ok(Some(login));
             }
         }
@@ -170,54 +191,62 @@ impl Credentials for DockerConfig {
     }
 }
 
-/// Runs `docker-credential-<helper> get`.
-async fn ask(helper: &str, registry: &str) -> Result<Option<Login>, CredentialError> {
-    let helper = format!("docker-credential-{helper}");
-    let failed = |message: &str| CredentialError::Failed {
-        helper: helper.clone(),
-        registry: registry.to_owned(),
-        message: printable(message.trim(), 300),
-    };
-    if helper.contains('/') {
-        return Err(failed("a helper's name has no `/`"));
-    }
-    let answer = tokio::time::timeout(HELPER, run(&helper, registry)).await;
-    let answer = answer.map_err(|_| CredentialError::Timeout {
-        helper: helper.clone(),
-        after: HELPER,
-    })?;
-    let (success, output, complaint) = answer.map_err(|source| CredentialError::Start {
-        helper: helper.clone(),
-        source,
-    })?;
-    if !success {
-        // Helpers complain on standard output; this one text means that there is nothing.
-        let text = String::from_utf8_lossy(if output.is_empty() { &complaint } else { &output }).into_owned();
-        if text.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(failed(&text));
-    }
-    #[derive(Deserialize)]
-    struct Answer {
-        #[serde(rename = "Username", default)]
-        user: String,
-        #[serde(rename = "Secret", default)]
-        secret: String,
-    }
-    let answer: Answer =
-        serde_json::from_slice(&output).map_err(|_| failed("its answer is not the JSON it should be"))?;
-    Ok(match answer.user.as_str() {
-        "" if answer.secret.is_empty() => None,
-        "<token>" => Some(Login::IdentityToken(answer.secret)),
-        _ => Some(Login::Basic {
-            user: answer.user,
-            password: answer.secret,
-        }),
-    })
+/// What a helper prints.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(rename = "Username", default)]
+    user: String,
+    #[serde(rename = "Secret", default)]
+    secret: String,
 }
 
-async fn run(helper: &str, registry: &str) -> std::io::Result<(bool, Vec<u8>, Vec<u8>)> {
+impl DockerConfig {
+    /// Runs `docker-credential-<helper> get`.
+    async fn ask(&self, helper: &str, registry: &str) -> Result<Option<Login>, CredentialError> {
+        let helper = format!("docker-credential-{helper}");
+        let failed = |message: &str| CredentialError::Failed {
+            helper: helper.clone(),
+            registry: registry.to_owned(),
+            message: printable(message.trim(), 300),
+        };
+        if helper.contains('/') {
+            return Err(failed("a helper's name has no `/`"));
+        }
+        let mut folders = self.folders.iter().map(|folder| folder.join(&helper));
+        let program = folders
+            .find(|path| path.is_file())
+            .unwrap_or_else(|| PathBuf::from(&helper));
+        let answer = tokio::time::timeout(self.patience, run(&program, registry)).await;
+        let answer = answer.map_err(|_| CredentialError::Timeout {
+            helper: helper.clone(),
+            after: self.patience,
+        })?;
+        let (success, output, complaint) = answer.map_err(|source| CredentialError::Start {
+            helper: helper.clone(),
+            source,
+        })?;
+        if !success {
+            // Helpers complain on standard output; this one text means that there is nothing.
+            let text = String::from_utf8_lossy(if output.is_empty() { &complaint } else { &output });
+            if text.contains("credentials not found") {
+                return Ok(None);
+            }
+            return Err(failed(&text));
+        }
+        let answer: Answer =
+            serde_json::from_slice(&output).map_err(|_| failed("its answer is not the JSON it should be"))?;
+        Ok(match answer.user.as_str() {
+            _ if answer.secret.is_empty() => None,
+            "<token>" => Some(Login::IdentityToken(answer.secret)),
+            _ => Some(Login::Basic {
+                user: answer.user,
+                password: answer.secret,
+            }),
+        })
+    }
+}
+
+async fn run(helper: &Path, registry: &str) -> std::io::Result<(bool, Vec<u8>, Vec<u8>)> {
     let mut child = Command::new(helper)
         .arg("get")
         .stdin(Stdio::piped())

@@ -58,7 +58,8 @@ pub enum RegistryError {
     /// The registry wants a login, or another one.
     #[error(
         "{}: {action} access denied, repository does not exist or may require authorization: \
-         {status}{message} (log in with `docker login {}`)", subject.what, subject.registry
+         {}{message} (log in with `docker login {}`)",
+        subject.what, reason(*status), subject.registry
     )]
     Denied {
         /// What was asked for.
@@ -73,8 +74,8 @@ pub enum RegistryError {
     /// The registry's token server gives no token.
     #[error(
         "{}: failed to authorize: failed to fetch {kind} token: unexpected status from {method} request to {url}: \
-         {status}{message} (log in with `docker login {}`)",
-        subject.what, subject.registry
+         {}{message} (log in with `docker login {}`)",
+        subject.what, reason(*status), subject.registry
     )]
     Token {
         /// What was asked for.
@@ -91,7 +92,8 @@ pub enum RegistryError {
         message: String,
     },
     /// Another answer than the specification has for the request.
-    #[error("{}: unexpected status {status} from {method} request to {url}{message}", subject.what)]
+    #[error("{}: unexpected status from {method} request to {url}: {}{message}",
+        subject.what, reason(*status))]
     Status {
         /// What was asked for.
         subject: Arc<Subject>,
@@ -221,4 +223,13 @@ impl RegistryError {
             _ => false,
         }
     }
+}
+
+/// Returns the status with its usual words.
+fn reason(status: u16) -> String {
+    let known = reqwest::StatusCode::from_u16(status);
+    known
+        .ok()
+        .filter(|known| known.canonical_reason().is_some())
+        .map_or_else(|| status.to_string(), |known| known.to_string())
 }

@@ -11,8 +11,7 @@ mod docker_config;
 mod error;
 mod http;
 
-pub use client::{BlobSource, BlobStream, Client, Config, Pushed, Resolved, Retry, RootCertificate};
+pub use client::{BlobSource, BlobStream, Client, Config, Proxies, Pushed, Resolved, Retry, RootCertificate};
 pub use credentials::{CredentialError, Credentials, Login, NoCredentials};
 pub use docker_config::DockerConfig;
-pub use error::RegistryError;
-pub use error::Subject;
+pub use error::{RegistryError, Subject};

@@ -52,7 +52,7 @@ impl Client {
                 None => return Ok(Index::new(found)),
             }
         }
-        Ok(Index::new(found))
+        Err(endless(&call))
     }
 
     async fn referrers_by_tag(&self, reference: &Reference, digest: &Digest) -> Result<Index, RegistryError> {
@@ -93,10 +93,18 @@ impl Client {
             }
             match next_page(&call, &answer)? {
                 Some(next) => call = next,
-                None => break,
+                None => return Ok(found),
             }
         }
-        Ok(found)
+        Err(endless(&call))
+    }
+}
+
+fn endless(call: &Call) -> RegistryError {
+    RegistryError::Protocol {
+        subject: Arc::clone(&call.subject),
+        url: call.subject.registry.clone(),
+        reason: format!("its list has more than {PAGES} pages"),
     }
 }
 

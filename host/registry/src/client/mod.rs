@@ -62,6 +62,17 @@ pub enum RootCertificate {
     Pem(Bytes),
 }
 
+/// Proxies, as the usual environment variables name them. This machine is always spoken to directly.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For plain HTTP (`HTTP_PROXY`).
+    pub http: Option<String>,
+    /// For HTTPS (`HTTPS_PROXY`).
+    pub https: Option<String>,
+    /// Hosts that are spoken to directly, with commas between them (`NO_PROXY`).
+    pub except: String,
+}
+
 /// How registries are spoken to.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -78,6 +89,8 @@ pub struct Config {
     pub stall: Duration,
     /// Trusted beside the system's certificate authorities.
     pub roots: Vec<RootCertificate>,
+    /// Who is asked to speak to registries for the client.
+    pub proxies: Proxies,
     /// Addresses of host names that are not looked up in DNS, as `/etc/hosts` has them.
     pub hosts: BTreeMap<String, SocketAddr>,
 }
@@ -91,6 +104,7 @@ impl Default for Config {
             retry: Retry::default(),
             stall: Duration::from_secs(60),
             roots: Vec::new(),
+            proxies: Proxies::default(),
             hosts: BTreeMap::new(),
         }
     }

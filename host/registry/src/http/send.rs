@@ -96,6 +96,11 @@ impl Client {
                 return Ok(response);
             };
             self.permit(&call.subject, &url, &next)?;
+            // The body may be a login.
+            if matches!(call.payload, Payload::Bytes(_)) && !same_origin(&url, &next) {
+                let reason = "the request's body is not for another host";
+                return Err(refused(&call.subject, &url, &next, reason).into());
+            }
             url = next;
         }
         Err(refused(&call.subject, &start, &url, "there are more than 5 redirects").into())

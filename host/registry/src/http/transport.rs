@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use reqwest::ClientBuilder;
+use reqwest::NoProxy;
+use reqwest::Proxy;
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
@@ -13,6 +16,7 @@ use url::Host;
 use url::Url;
 
 use super::tls;
+use crate::Proxies;
 use crate::RegistryError;
 
 /// Longest wait for a connection.
@@ -35,6 +39,7 @@ pub(crate) struct Transport {
     user_agent: String,
     hosts: BTreeMap<String, SocketAddr>,
     roots: RootCertStore,
+    proxies: Vec<Proxy>,
     stall: Duration,
     verified: OnceLock<Result<reqwest::Client, String>>,
     insecure: OnceLock<Result<reqwest::Client, String>>,
@@ -47,6 +52,7 @@ impl Transport {
             user_agent: config.user_agent.clone(),
             hosts: config.hosts.clone(),
             roots: tls::parse_roots(&config.roots)?,
+            proxies: proxies(&config.proxies)?,
             stall: config.stall,
             verified: OnceLock::new(),
             insecure: OnceLock::new(),
@@ -79,15 +85,32 @@ impl Transport {
             .user_agent(&self.user_agent)
             .redirect(Policy::none())
             .referer(false)
-            .connect_timeout(self.stall.min(CONNECT));
-        if trust == Trust::Loopback {
-            builder = builder.no_proxy();
+            .connect_timeout(self.stall.min(CONNECT))
+            .no_proxy(); // neither those of the environment
+        if trust != Trust::Loopback {
+            builder = self.proxies.iter().cloned().fold(builder, ClientBuilder::proxy);
         }
         for (host, address) in &self.hosts {
             builder = builder.resolve(host, *address);
         }
         builder.build().map_err(|error| super::failure::reasons(&error))
     }
+}
+
+fn proxies(wanted: &Proxies) -> Result<Vec<Proxy>, RegistryError> {
+    let http = wanted.http.as_deref().map(Proxy::http);
+    let https = wanted.https.as_deref().map(Proxy::https);
+    let made = http.into_iter().chain(https).map(|proxy| {
+        let proxy = proxy.map_err(|error| RegistryError::Setup {
+            // Its URL may have a password.
+            reason: format!(
+                "a proxy is no URL: {}",
+                super::failure::reasons(&error.without_url())
+            ),
+        })?;
+        Ok(proxy.no_proxy(NoProxy::from_string(&wanted.except)))
+    });
+    made.collect()
 }
 
 impl Trust {

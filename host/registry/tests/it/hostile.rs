@@ -9,6 +9,7 @@ use kiln_image::Reference;
 use kiln_registry::BlobSource;
 use kiln_registry::Client;
 use kiln_registry::Config;
+use kiln_registry::Proxies;
 use kiln_registry::Pushed;
 
 use crate::blob_of;
@@ -161,7 +162,7 @@ async fn lies_about_blobs_are_noticed() {
     )
     .await;
     let page: Script = |_, _, _| reply(204, &[], b"");
-    check_blob("nothing", page, Err("unexpected status 204")).await;
+    check_blob("nothing", page, Err("204 No Content")).await;
     let garbage: Script = |_, _, _| Reply::bytes(b"SSH-2.0-OpenSSH\r\n");
     check_blob("no HTTP", garbage, Err("failed to do request")).await;
 }
@@ -228,13 +229,13 @@ async fn bad_manifests_are_refused() {
     check_resolve(
         "says no",
         |_, _| reply(400, &[], own),
-        "400: NAME_INVALID: no \u{fffd}[2J such",
+        "400 Bad Request: NAME_INVALID: no \u{fffd}[2J such",
     )
     .await;
     check_resolve(
         "a huge error",
         |_, _| reply(500, &[], &vec![b'x'; 3 << 20]),
-        "status 500",
+        "500 Internal Server Error",
     )
     .await;
     check_resolve(
@@ -382,7 +383,7 @@ async fn uploads_end_in_an_error() {
             "refuses",
             |_, _, _| reply(202, &[("Location", "/u")], b""),
             413,
-            "unexpected status 413",
+            "unexpected status from PUT request to",
         ),
         (
             "forbids",
@@ -440,7 +441,8 @@ async fn lists_have_pages_and_ends() {
     let text = client.tags(&evil).await.unwrap_err().to_string();
     assert!(text.contains("plain HTTP is not allowed"), "{text}");
     let endless = format!("{}/loop", server.host).parse().unwrap();
-    assert!(client.tags(&endless).await.is_err());
+    let text = client.tags(&endless).await.unwrap_err().to_string();
+    assert!(text.contains("more than 1000 pages"), "{text}");
 }
 
 #[tokio::test]
@@ -448,4 +450,49 @@ async fn nobody_is_there() {
     let reference: Reference = "127.0.0.1:1/image".parse().unwrap();
     let text = impatient().resolve(&reference).await.unwrap_err().to_string();
     assert!(text.contains("Connection refused"), "{text}");
+}
+
+#[tokio::test]
+async fn proxies_are_asked() {
+    let index = br#"{"schemaVersion":2,"manifests":[]}"#;
+    let proxy = Server::start(move |request, _| match request.method.as_str() {
+        "GET" => reply(200, &[], index),
+        _ => reply(403, &[], b""),
+    })
+    .await;
+    let address = Some(format!("http://{}", proxy.host));
+    let proxies = Proxies {
+        http: address.clone(),
+        https: address,
+        except: "direct.example".to_owned(),
+    };
+    let client = Client::new(Config {
+        insecure: vec!["far.example".to_owned()],
+        hosts: [("direct.example".to_owned(), ([127, 0, 0, 1], 1).into())].into(),
+        proxies,
+        ..config()
+    })
+    .unwrap();
+    client
+        .resolve(&"far.example/image".parse().unwrap())
+        .await
+        .unwrap();
+    let paths: Vec<String> = proxy.seen().into_iter().map(|request| request.path).collect();
+    let image = "http://far.example/v2/image/manifests/latest";
+    assert_eq!(paths, ["far.example:443", "http://far.example/v2/", image]);
+    for direct in ["127.0.0.1:1/image", "direct.example:1/image"] {
+        let error = client.resolve(&direct.parse().unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains("Connection refused"), "{error}");
+    }
+    let proxies = Proxies {
+        https: Some("http://u:hunter2@[bad".to_owned()),
+        ..Proxies::default()
+    };
+    let text = Client::new(Config { proxies, ..config() })
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("a proxy is no URL") && !text.contains("hunter2"),
+        "{text}"
+    );
 }

@@ -135,7 +135,7 @@ async fn bad_token_servers_end_in_an_error() {
         (
             "explains",
             || reply(401, &[], br#"{"details":"incorrect username or password"}"#),
-            "401: incorrect username or password",
+            "401 Unauthorized: incorrect username or password",
         ),
         ("is busy", || reply(503, &[], b""), "503"),
     ];
@@ -187,4 +187,27 @@ async fn a_token_server_may_not_pass_a_login_on() {
             .iter()
             .all(|request| request.header("authorization").is_none())
     );
+}
+
+#[tokio::test]
+async fn a_token_server_may_not_pass_an_identity_token_on() {
+    let thief = Server::start(|_, _| reply(200, &[], br#"{"token":"good"}"#)).await;
+    let location = format!("http://{}/", thief.host);
+    let tokens = Server::start(move |_, _| reply(307, &[("Location", &location)], b"")).await;
+    let registry = registry(format!("http://{}/token", tokens.host)).await;
+    let login = Login::IdentityToken("refresh".to_owned());
+    let config = Config {
+        credentials: Arc::new(Always(login)),
+        ..config()
+    };
+    let error = Client::new(config)
+        .unwrap()
+        .resolve(&name(&registry, "image"))
+        .await;
+    let text = error.unwrap_err().to_string();
+    assert!(
+        text.contains("the request's body is not for another host"),
+        "{text}"
+    );
+    assert_eq!(thief.seen().len(), 0);
 }

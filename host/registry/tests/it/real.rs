@@ -181,7 +181,7 @@ async fn a_registry_with_a_password() {
         let client = Client::new(config).unwrap();
         let error = client.resolve(&name).await.unwrap_err();
         let text = error.to_string();
-        let expect = "pull access denied, repository does not exist or may require authorization: 401";
+        let expect = "pull access denied, repository does not exist or may require authorization: 401 Unauthorized: UNAUTHORIZED: ";
         assert!(error.is_denied() && text.contains(expect), "{text}");
         assert!(
             text.contains(&format!("docker login {}", registry.host())),
