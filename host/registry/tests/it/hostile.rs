@@ -43,7 +43,7 @@ async fn fetch(client: &Client, name: &Reference, blob: &Descriptor) -> Result<V
         all.extend_from_slice(bytes);
         Ok(())
     };
-    let done = client.fetch_blob(name, blob, &mut sink).await;
+    let done = sendable(client.fetch_blob(name, blob, &mut sink)).await;
     assert!(all.len() as u64 <= blob.size, "{} bytes", all.len());
     done.map(|()| all).map_err(|error| error.to_string())
 }
@@ -174,7 +174,8 @@ async fn check_resolve(
     expect: &str,
 ) {
     let server = Server::start(script).await;
-    let error = impatient().resolve(&name(&server)).await.unwrap_err();
+    let (client, name) = (impatient(), name(&server));
+    let error = sendable(client.resolve(&name)).await.unwrap_err();
     let mut text = error.to_string();
     if let Some(source) = std::error::Error::source(&error) {
         text = format!("{text}: {source}");
@@ -365,6 +366,67 @@ async fn uploads_begin_again() {
 }
 
 #[tokio::test]
+async fn uploads_that_get_no_answer_begin_again() {
+    let server = Server::start(|request, number| match (request.method.as_str(), number) {
+        ("HEAD", _) => reply(404, &[], b""),
+        ("POST", 1) => Reply::bytes(b"").then_stall(),
+        ("POST", _) => reply(202, &[("Location", "/u")], b""),
+        ("PUT", 3) => Reply::bytes(b"").then_stall(),
+        _ => reply(201, &[], b""),
+    })
+    .await;
+    let client = Client::new(Config {
+        stall: std::time::Duration::from_millis(100),
+        ..config()
+    });
+    let source = BlobSource::Bytes(b"abc".to_vec().into());
+    let (client, name, blob) = (client.unwrap(), name(&server), blob_of(b"abc"));
+    let mut progress = |_| {};
+    let push = client.push_blob(&name, &blob, source, None, &mut progress);
+    assert_eq!(sendable(push).await.unwrap(), Pushed::Uploaded);
+    let methods: Vec<String> = server.seen().into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["HEAD", "POST", "POST", "PUT", "POST", "PUT"]);
+}
+
+/// Work that another thread may go on with.
+fn sendable<F: Future + Send>(future: F) -> F {
+    future
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_is_no_endless_upload() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    std::fs::write(&path, noise(400_000)).unwrap();
+    let shrunk = path.clone();
+    let server = Server::start(move |request, _| match request.method.as_str() {
+        "HEAD" => reply(404, &[], b""),
+        "POST" => {
+            std::fs::write(&shrunk, b"short").unwrap();
+            reply(202, &[("Location", "/u")], b"")
+        }
+        _ => reply(201, &[], b""),
+    })
+    .await;
+    let client = Client::new(config()).unwrap();
+    let blob = blob_of(&noise(400_000));
+    let missing = BlobSource::File(folder.path().join("missing"));
+    let lost = client
+        .push_blob(&name(&server), &blob, missing, None, &mut |_| {})
+        .await;
+    assert!(
+        lost.unwrap_err()
+            .to_string()
+            .contains("cannot read the blob file")
+    );
+    let pushed = client
+        .push_blob(&name(&server), &blob, BlobSource::File(path), None, &mut |_| {})
+        .await;
+    let text = pushed.unwrap_err().to_string();
+    assert!(text.contains("the file became shorter"), "{text}");
+}
+
+#[tokio::test]
 async fn uploads_end_in_an_error() {
     for (what, post, put, expect) in [
         (
@@ -480,6 +542,14 @@ async fn proxies_are_asked() {
     let paths: Vec<String> = proxy.seen().into_iter().map(|request| request.path).collect();
     let image = "http://far.example/v2/image/manifests/latest";
     assert_eq!(paths, ["far.example:443", "http://far.example/v2/", image]);
+    // Docker Hub's registry is not at its name.
+    let image = "busybox".parse().unwrap();
+    client.resolve(&image).await.unwrap_err();
+    let last = proxy.seen().pop().unwrap();
+    assert_eq!(
+        (last.method.as_str(), last.path.as_str()),
+        ("CONNECT", "registry-1.docker.io:443")
+    );
     for direct in ["127.0.0.1:1/image", "direct.example:1/image"] {
         let error = client.resolve(&direct.parse().unwrap()).await.unwrap_err();
         assert!(error.to_string().contains("Connection refused"), "{error}");

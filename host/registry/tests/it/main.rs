@@ -1,5 +1,7 @@
 //! The client against a real registry and against a hostile one.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod credentials;
 mod hostile;
 mod logins;

@@ -1,7 +1,5 @@
 //! Starts Debian's `docker-registry`.
 
-use std::net::TcpListener;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Child;
 use std::process::Command;
@@ -29,13 +27,8 @@ impl RealRegistry {
     pub(crate) fn start(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display().to_string();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         let mut config = format!(
-            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\n"
+            "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\n"
         );
         if kind == Kind::Password {
             let arguments = ["-Bbn", "ann", "pa:ss"];
@@ -43,7 +36,7 @@ impl RealRegistry {
             std::fs::write(folder.path().join("htpasswd"), line).unwrap();
             config += &format!("auth:\n  htpasswd:\n    realm: test\n    path: {path}/htpasswd\n");
         }
-        config += &format!("http:\n  addr: 127.0.0.1:{port}\n");
+        config += "http:\n  addr: 127.0.0.1:0\n";
         if kind == Kind::Tls {
             certificates(folder.path());
             config += &format!("  tls:\n    certificate: {path}/leaf.crt\n    key: {path}/leaf.key\n");
@@ -57,23 +50,31 @@ impl RealRegistry {
             .stderr(log)
             .spawn()
             .expect("`docker-registry` starts (install Debian's package `docker-registry`)");
-        let mut registry = Self { child, port, folder };
-        registry.wait();
+        let mut registry = Self {
+            child,
+            port: 0,
+            folder,
+        };
+        registry.port = registry.wait();
         registry
     }
 
-    fn wait(&mut self) {
+    /// Waits until the registry says at which port it listens.
+    fn wait(&mut self) -> u16 {
+        let log = self.folder.path().join("log");
+        let mut text = String::new();
         for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
+            text = std::fs::read_to_string(&log).unwrap();
+            if let Some((_, rest)) = text.split_once("listening on 127.0.0.1:") {
+                let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+                return rest[..digits].parse().unwrap();
             }
             if self.child.try_wait().unwrap().is_some() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        panic!("`docker-registry` does not answer:\n{log}");
+        panic!("`docker-registry` does not answer:\n{text}");
     }
 
     pub(crate) fn host(&self) -> String {
