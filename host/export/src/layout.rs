@@ -402,7 +402,7 @@ mod tests {
             "blobs/",
             "blobs/sha256/",
             "blobs/sha256/44136fa",
-            "blobs/sha256/9cbb55f",
+            "blobs/sha256/dac1d7c",
             "index.json",
         ];
         assert_eq!(names[..5], expect);

@@ -25,7 +25,7 @@ pub(crate) struct BuildArgs {
     /// Build argument; without a value it is taken from the environment
     #[arg(long = "build-arg", value_name = "KEY[=VALUE]")]
     pub(crate) build_args: Vec<String>,
-    /// Further context: a directory, docker-image://NAME or oci-layout://PATH[:TAG|@DIGEST]
+    /// Further context: a directory, docker-image://NAME or oci-layout://PATH, with :TAG or @DIGEST
     #[arg(long = "build-context", value_name = "NAME=PATH")]
     pub(crate) build_contexts: Vec<String>,
     /// Label of the image

@@ -25,7 +25,7 @@ use crate::wiring::Wanted;
 /// What `kiln inspect` takes.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// Name of an image, oci-layout://PATH[:TAG|@DIGEST], or the path of an OCI archive
+    /// Name of an image, oci-layout://PATH, with :TAG or @DIGEST, or the path of an OCI archive
     #[arg(value_name = "REF")]
     reference: String,
     /// Print the manifest or index as it is stored
