@@ -124,6 +124,21 @@ fn registry(
         insecure: insecure.collect(),
         ..kiln_registry::Config::default()
     };
+    let variable = |name: &str| {
+        let lower = around
+            .env
+            .get(&name.to_lowercase())
+            .filter(|value| !value.is_empty());
+        lower
+            .or_else(|| around.env.get(name))
+            .filter(|value| !value.is_empty())
+            .cloned()
+    };
+    config.proxies = kiln_registry::Proxies {
+        http: variable("HTTP_PROXY"),
+        https: variable("HTTPS_PROXY"),
+        except: variable("NO_PROXY").unwrap_or_default(),
+    };
     if let Some(file) = docker_config(around) {
         let credentials = kiln_registry::DockerConfig::load(&file);
         config.credentials = Arc::new(credentials.map_err(|e| Failure::failed(Report::of(&e)))?);

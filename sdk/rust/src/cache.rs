@@ -7,7 +7,7 @@ pub use crate::bindings::cache_plugin::exports::kiln::plugin::cache::GetPlan;
 pub use crate::bindings::cache_plugin::exports::kiln::plugin::cache::Guest as Cache;
 pub use crate::bindings::cache_plugin::exports::kiln::plugin::cache::PutPlan;
 
-/// Makes a cache plugin of a type that implements [`Cache`](crate::cache::Cache). Once in a `cdylib`.
+/// Makes a cache plugin of a type that implements `Cache`. Once in a `cdylib`.
 #[macro_export]
 macro_rules! export_cache {
     ($ty:ident) => {

@@ -6,7 +6,7 @@ pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Gue
 pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Interest;
 pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Matched;
 
-/// Makes a cataloger plugin of a type that implements [`Cataloger`](crate::cataloger::Cataloger). Once in a `cdylib`.
+/// Makes a cataloger plugin of a type that implements `Cataloger`. Once in a `cdylib`.
 #[macro_export]
 macro_rules! export_cataloger {
     ($ty:ident) => {

@@ -131,7 +131,7 @@ impl From<Diagnostic> for Failure {
     }
 }
 
-/// Makes a frontend plugin of a type that implements [`Frontend`](crate::frontend::Frontend). Once in a `cdylib`.
+/// Makes a frontend plugin of a type that implements `Frontend`. Once in a `cdylib`.
 ///
 /// Natively it only checks the type.
 #[macro_export]

@@ -6,7 +6,7 @@ pub use crate::bindings::api::kiln::plugin::sbom::Relation;
 pub use crate::bindings::scanner_plugin::exports::kiln::plugin::scanner::Guest as Scanner;
 pub use crate::bindings::scanner_plugin::exports::kiln::plugin::scanner::Report;
 
-/// Makes a scanner plugin of a type that implements [`Scanner`](crate::scanner::Scanner). Once in a `cdylib`.
+/// Makes a scanner plugin of a type that implements `Scanner`. Once in a `cdylib`.
 #[macro_export]
 macro_rules! export_scanner {
     ($ty:ident) => {

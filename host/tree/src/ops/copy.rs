@@ -43,7 +43,7 @@ pub fn copy(
 }
 
 /// Returns the paths in `source` that [`copy`] would copy one by one: what the wildcards match, or the one path. A
-/// caller that unpacks archives looks at each, unpacks it ([`super::unpack`]) or copies it ([`copy_from`]).
+/// caller that unpacks archives looks at each, unpacks it ([`super::unpack()`]) or copies it ([`copy_from`]).
 ///
 /// # Errors
 /// As [`copy`].
