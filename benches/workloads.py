@@ -56,21 +56,25 @@ def timed(command, **more):
 
 
 def copy_tree(target):
-    """Copies 40,000 files, 1 GiB at the most, from /usr."""
-    files = size = 0
-    for directory, _, names in os.walk("/usr"):
-        for name in sorted(names):
-            source = pathlib.Path(directory, name)
-            if source.is_symlink() or not source.is_file():
-                continue
-            if files >= W1_FILES or size + source.stat().st_size > W1_BYTES:
-                continue
-            place = target / source.relative_to("/usr")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, place)
-            files += 1
-            size += source.stat().st_size
-    return files, size
+    """Copies 40,000 files from /usr, 1 GiB together: most as they come, the last ones large enough to fill up."""
+    found = []
+    for directory, folders, names in os.walk("/usr"):
+        folders.sort()
+        paths = (pathlib.Path(directory, name) for name in sorted(names))
+        found += [(path, path.stat().st_size) for path in paths if path.is_file() and not path.is_symlink()]
+    few = W1_FILES // 40
+    chosen, rest = found[: W1_FILES - few], found[W1_FILES - few :]
+    left = W1_BYTES - sum(size for _, size in chosen)
+    for n in range(few):
+        ideal = left / (few - n)
+        best = min(range(len(rest)), key=lambda at: abs(rest[at][1] - ideal))
+        chosen.append(rest.pop(best))
+        left -= chosen[-1][1]
+    for source, _ in chosen:
+        place = target / source.relative_to("/usr")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, place)
+    return len(chosen), sum(size for _, size in chosen)
 
 
 class Kiln:
@@ -100,6 +104,7 @@ class Buildah:
     name = "buildah"
 
     def __init__(self, scratch):
+        self.scratch = scratch
         self.flags = ["--root", scratch / "buildah/root", "--runroot", scratch / "buildah/run", "--storage-driver", "overlay"]
 
     def run(self, *words):
@@ -121,9 +126,8 @@ class Buildah:
         return self.bud(context, "-t", "result")
 
     def import_base(self, _):
-        self.run("pull", f"oci:{ROOTS}/debian:latest")
-        name = subprocess.run(["buildah", *self.flags, "images", "-q"], capture_output=True, text=True, check=True).stdout.split()[0]
-        self.run("tag", name, "localhost/base")
+        place = f"[overlay@{self.scratch}/buildah/root+{self.scratch}/buildah/run]localhost/base:latest"
+        subprocess.run(["skopeo", "copy", "-q", f"oci:{ROOTS}/debian:latest", f"containers-storage:{place}"], check=True)
 
 
 def context_of(scratch, name, dockerfile):
