@@ -205,7 +205,7 @@ fn scratch_goes_whatever_is_in_it() {
     let (_dir, store) = fresh();
     let scratch = store.scratch().unwrap();
     let path = scratch.path().to_owned();
-    let closed = path.join("a/work/work");
+    let closed = path.join("a/inner/work");
     fs::create_dir_all(&closed).unwrap();
     fs::write(closed.join("file"), "").unwrap();
     std::os::unix::fs::symlink("/", path.join("a/link")).unwrap();
