@@ -66,6 +66,7 @@ impl LaterArgs {
                     .is_some_and(|value| !matches!(value, "" | "build")),
             ),
             ("--check", self.check),
+            ("--compress", self.compress),
             ("--policy", !self.policy.is_empty()),
             ("--source-policy-file", self.source_policy_file.is_some()),
             ("--grant", !self.grant.is_empty()),
