@@ -1,6 +1,7 @@
 //! Stories of users, told through the command line on real root file systems, registries and tools.
 
 mod cache;
+mod call;
 mod cancel;
 mod crash;
 mod debian;

@@ -98,6 +98,36 @@ impl Engine {
         request: BuildRequest,
         sink: Arc<dyn Sink>,
     ) -> Result<BuildOutcome, BuildError> {
+        let (run, solver) = self.start(request, sink)?;
+        let build = run.build.clone();
+        let result = run.run().await;
+        drop(run);
+        solver.idle().await;
+        build.save();
+        result
+    }
+
+    /// Asks the frontend about the build file without building: BuildKit's subrequest `question`, such as
+    /// `frontend.lint`. Returns BuildKit's metadata keys, such as `result.json`.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn ask(
+        &self,
+        request: BuildRequest,
+        question: &str,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+        let (run, solver) = self.start(request, sink)?;
+        let build = run.build.clone();
+        let answer = run.ask(question).await;
+        drop(run);
+        solver.idle().await;
+        build.save();
+        answer
+    }
+
+    fn start(&self, request: BuildRequest, sink: Arc<dyn Sink>) -> Result<(Run, Solver<Ref>), BuildError> {
         let layouts = open_layouts(&request)?;
         let images = Images::new(self.store.clone(), self.config.registry.clone(), layouts);
         let (config, layers) = (self.config.clone(), self.layers.clone());
@@ -112,15 +142,11 @@ impl Engine {
         let reporter = Arc::new(Reporter::new(sink));
         let session = Arc::new(solver.session(reporter.clone()));
         let run = Run {
-            build: build.clone(),
+            build,
             session,
             reporter,
         };
-        let result = run.run().await;
-        drop(run);
-        solver.idle().await;
-        build.save();
-        result
+        Ok((run, solver))
     }
 
     /// Makes room by `policies`, BuildKit's defaults without any, and lets the system write out what is new. Called
@@ -153,6 +179,21 @@ fn open_layouts(request: &BuildRequest) -> Result<HashMap<String, Layout>, Build
     Ok(layouts)
 }
 
+fn frontend_error(error: FrontendError) -> BuildError {
+    match error {
+        FrontendError::Failure(failure) => BuildError::Frontend(Box::new(failure)),
+        FrontendError::Plugin(error) => BuildError::Plugin(error),
+    }
+}
+
+/// A build file and who reads it.
+struct Loaded {
+    frontend: Arc<dyn Frontend>,
+    files: Arc<RefTree>,
+    /// The step that warnings are shown under.
+    step: Digest,
+}
+
 struct Run {
     build: Arc<BuildContext>,
     session: Arc<kiln_solver::Session<Ref>>,
@@ -161,15 +202,8 @@ struct Run {
 
 impl Run {
     async fn run(&self) -> Result<BuildOutcome, BuildError> {
-        let reference = self.build.request.frontend.as_deref();
-        let frontend = self
-            .build
-            .config
-            .frontends
-            .open(reference)
-            .await
-            .map_err(BuildError::Plugin)?;
-        let lowered = self.lower(&*frontend).await?;
+        let loaded = self.load().await?;
+        let lowered = self.lower(&loaded).await?;
         let built = self.solve(&lowered).await?;
         let warnings = lowered
             .diagnostics
@@ -179,7 +213,17 @@ impl Run {
         export::export(&self.build, &lowered, built, warnings).await
     }
 
-    async fn lower(&self, frontend: &dyn Frontend) -> Result<Lowered, BuildError> {
+    async fn ask(&self, question: &str) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+        let loaded = self.load().await?;
+        let (request, bridge) = (self.request(), self.bridge(&loaded));
+        let answer = loaded
+            .frontend
+            .subrequest(question, &request, loaded.files.clone(), bridge);
+        answer.await.map_err(frontend_error)
+    }
+
+    /// Reads the build file and finds its frontend.
+    async fn load(&self) -> Result<Loaded, BuildError> {
         let name = self.build.request.build_file.name();
         let shown = format!("[internal] load build definition from {name}");
         let step = Step::start(
@@ -200,22 +244,35 @@ impl Run {
         part.advance(size);
         part.done();
         step.finish(End::Done);
-        let bridge: Arc<dyn FrontendBridge> = Arc::new(Bridge {
+        let reference = self.build.request.frontend.as_deref();
+        let frontend = self.build.config.frontends.open(reference).await;
+        Ok(Loaded {
+            frontend: frontend.map_err(BuildError::Plugin)?,
+            files,
+            step: vertex,
+        })
+    }
+
+    fn bridge(&self, loaded: &Loaded) -> Arc<dyn FrontendBridge> {
+        Arc::new(Bridge {
             build: self.build.clone(),
             session: self.session.clone(),
             reporter: self.reporter.clone(),
-            step: vertex,
-        });
-        let lowered = frontend
-            .lower(&self.request(), files, bridge)
-            .await
-            .map_err(|error| match error {
-                FrontendError::Failure(failure) => BuildError::Frontend(Box::new(failure)),
-                FrontendError::Plugin(error) => BuildError::Plugin(error),
-            })?;
+            step: loaded.step,
+        })
+    }
+
+    async fn lower(&self, loaded: &Loaded) -> Result<Lowered, BuildError> {
+        let (request, bridge) = (self.request(), self.bridge(loaded));
+        let lowered = loaded.frontend.lower(&request, loaded.files.clone(), bridge);
+        let lowered = lowered.await.map_err(frontend_error)?;
         for diagnostic in &lowered.diagnostics {
-            self.reporter
-                .warn(&self.build.sink, vertex, diagnostic, &lowered.definition.sources);
+            self.reporter.warn(
+                &self.build.sink,
+                loaded.step,
+                diagnostic,
+                &lowered.definition.sources,
+            );
         }
         Ok(lowered)
     }

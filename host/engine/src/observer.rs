@@ -132,10 +132,11 @@ impl Reporter {
             start: (span.start.line, span.start.column),
             end: (span.end.line, span.end.column),
         };
-        let short = match diagnostic.code.as_str() {
-            "" => diagnostic.message.clone(),
-            code if diagnostic.message.starts_with(code) => diagnostic.message.clone(),
-            code => format!("{code}: {}", diagnostic.message),
+        // As BuildKit writes what a rule found.
+        let short = match (diagnostic.code.as_str(), diagnostic.spans.first()) {
+            ("", _) => diagnostic.message.clone(),
+            (code, None) => format!("{code}: {}", diagnostic.message),
+            (code, Some(span)) => format!("{code}: {} (line {})", diagnostic.message, span.start.line),
         };
         sink.emit(Event::Warning(Box::new(Warning {
             vertex,

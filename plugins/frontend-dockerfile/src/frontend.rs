@@ -262,7 +262,7 @@ fn unused_args(options: &Options, file: &File) -> Option<Diagnostic> {
         Diagnostic::warning(
             "",
             format!(
-                "One or more build-args {} were not consumed",
+                "[Warning] One or more build-args {} were not consumed",
                 format_list(&unused)
             ),
         )

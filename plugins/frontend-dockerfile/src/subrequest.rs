@@ -4,7 +4,6 @@ use crate::api::Diagnostic;
 use crate::api::Failure;
 use crate::api::Request;
 use crate::excerpt;
-use crate::fault::Fault;
 use crate::fault::Outcome;
 use crate::frontend::Text;
 use crate::frontend::failure;
@@ -22,10 +21,23 @@ use kiln_dockerfile_syntax::span::Span;
 use kiln_sdk::frontend::Answer;
 use kiln_sdk::frontend::Description;
 use kiln_sdk::frontend::Subrequest;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
+use serde::Serialize;
+use shapes::Arg;
+use shapes::BuildError;
+use shapes::Cache;
+use shapes::Field;
+use shapes::LintResults;
+use shapes::Location;
+use shapes::Named;
+use shapes::Outline;
+use shapes::Question as QuestionShape;
+use shapes::Source;
+use shapes::Target;
+use shapes::Targets;
+use shapes::Warning;
 use std::collections::BTreeMap;
+
+mod shapes;
 
 /// Version of the Dockerfile syntax that is read.
 const LANGUAGE: &str = "1.26";
@@ -83,11 +95,10 @@ pub(crate) fn answer(host: &dyn Host, id: &str, request: &Request) -> Result<Ans
     result.map_err(|fault| failure(&fault, Some((host, &text)), &question.findings))
 }
 
-fn make(json: &Value, text: String) -> Answer {
-    let json = serde_json::to_vec_pretty(json).unwrap_or_default();
+fn make(json: &impl Serialize, text: String) -> Answer {
     Answer {
         metadata: vec![
-            ("result.json".to_owned(), json),
+            ("result.json".to_owned(), shapes::to_json(json).into_bytes()),
             ("result.txt".to_owned(), text.into_bytes()),
             ("version".to_owned(), VERSION.as_bytes().to_vec()),
         ],
@@ -95,16 +106,17 @@ fn make(json: &Value, text: String) -> Answer {
 }
 
 fn describe_answer() -> Answer {
-    let names = json!([{"name": "result.json"}, {"name": "result.txt"}]);
-    let one = |(id, description): &(&str, &str)| {
-        json!({
-            "name": id,
-            "version": VERSION,
-            "type": "rpc",
-            "description": description,
-            "opts": Value::Null,
-            "metadata": names,
-        })
+    let one = |(id, description): &(&'static str, &'static str)| {
+        let status = (*id == "frontend.lint").then_some("result.statuscode");
+        let names = ["result.json", "result.txt"].into_iter().chain(status);
+        QuestionShape {
+            name: id,
+            version: VERSION,
+            kind: "rpc",
+            description,
+            opts: Vec::new(),
+            metadata: names.map(|name| Field { name }).collect(),
+        }
     };
     let mut rows = vec![["NAME".to_owned(), "VERSION".to_owned(), "DESCRIPTION".to_owned()]];
     rows.extend(QUESTIONS.iter().map(|(id, description)| {
@@ -114,7 +126,8 @@ fn describe_answer() -> Answer {
             (*description).to_owned(),
         ]
     }));
-    make(&Value::Array(QUESTIONS.iter().map(one).collect()), table(&rows))
+    let list: Vec<_> = QUESTIONS.iter().map(one).collect();
+    make(&list, table(&rows))
 }
 
 /// Writes rows in columns.
@@ -137,22 +150,6 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     out
 }
 
-/// A place as BuildKit's JSON has it.
-fn location(span: Span) -> Value {
-    let (first, last) = span.line_range();
-    json!({"ranges": [{"start": {"line": first}, "end": {"line": last}}]})
-}
-
-/// Leaves out what is empty.
-fn object(fields: Vec<(&str, Value)>) -> Value {
-    let empty = |value: &Value| value.is_null() || value == "" || value == &Value::Array(Vec::new());
-    let kept = fields.into_iter().filter(|(_, value)| !empty(value));
-    Value::Object(
-        kept.map(|(key, value)| (key.to_owned(), value))
-            .collect::<Map<_, _>>(),
-    )
-}
-
 struct Question<'a> {
     host: &'a dyn Host,
     request: &'a Request,
@@ -173,8 +170,8 @@ impl Question<'_> {
         Ok(look(&lowerer, target?, &file))
     }
 
-    fn source(&self) -> Value {
-        Value::String(base64(&self.text.data))
+    fn source(&self) -> Vec<String> {
+        vec![shapes::base64(&self.text.data)]
     }
 
     fn targets(&mut self) -> Outcome<Answer> {
@@ -187,26 +184,26 @@ impl Question<'_> {
         let mut list = Vec::new();
         for (at, stage) in stages.iter().enumerate() {
             let name = stage.name.clone().unwrap_or_default();
-            list.push(object(vec![
-                ("name", json!(name)),
-                ("default", if at == last { json!(true) } else { Value::Null }),
-                ("description", json!(stage.comment)),
-                ("base", json!(stage.base_name)),
-                ("platform", json!(stage.platform)),
-                ("location", location(stage.span())),
-            ]));
+            list.push(Target {
+                name: name.clone(),
+                default: at == last,
+                description: stage.comment.clone(),
+                base: stage.base_name.clone(),
+                platform: stage.platform.clone().unwrap_or_default(),
+                location: Some(Location::of(stage.span())),
+            });
             let shown = match (name.is_empty(), at == last) {
-                (true, false) => continue,
                 (true, true) => "(default)".to_owned(),
                 (false, true) => format!("{name} (default)"),
-                (false, false) => name,
+                (_, false) => name,
             };
             rows.push([shown, stage.comment.clone()]);
         }
-        Ok(make(
-            &json!({"targets": list, "sources": [self.source()]}),
-            table(&rows),
-        ))
+        let shape = Targets {
+            targets: list,
+            sources: self.source(),
+        };
+        Ok(make(&shape, table(&rows)))
     }
 
     fn outline(&mut self) -> Outcome<Answer> {
@@ -227,64 +224,16 @@ impl Question<'_> {
         })?;
         let mut args: Vec<_> = used.args.iter().collect();
         args.sort_by_key(|(_, arg)| arg.span.start.line);
-        let args_json: Vec<Value> = args
-            .iter()
-            .map(|(name, arg)| {
-                object(vec![
-                    ("name", json!(name)),
-                    ("description", json!(arg.comment)),
-                    ("value", json!(arg.value)),
-                    ("location", location(arg.span)),
-                ])
-            })
-            .collect();
-        let caches: Vec<Value> = used.caches.iter().map(|id| json!({"ID": id})).collect();
-        let json = object(vec![
-            ("name", json!(name)),
-            ("description", json!(comment)),
-            ("args", Value::Array(args_json)),
-            ("secrets", needs(&used.secrets)),
-            ("ssh", needs(&used.agents)),
-            ("cache", Value::Array(caches)),
-            ("sources", json!([self.source()])),
-        ]);
-        let mut text = format!(
-            "TARGET:      {}\n",
-            if name.is_empty() { "(default)" } else { &name }
-        );
-        if !comment.is_empty() {
-            text.push_str(&format!("DESCRIPTION: {comment}\n"));
-        }
-        if !args.is_empty() {
-            let mut rows = vec![[
-                "BUILD ARG".to_owned(),
-                "VALUE".to_owned(),
-                "DESCRIPTION".to_owned(),
-            ]];
-            rows.extend(args.iter().map(|(name, arg)| {
-                [
-                    (*name).clone(),
-                    arg.value.clone().unwrap_or_default(),
-                    arg.comment.clone(),
-                ]
-            }));
-            text.push_str(&format!("\n{}", table(&rows)));
-        }
-        for (title, list) in [("SECRET", &used.secrets), ("SSH", &used.agents)] {
-            if !list.is_empty() {
-                let mut rows = vec![[title.to_owned(), "REQUIRED".to_owned()]];
-                let yes = |need: &Need| {
-                    if need.required {
-                        "true".to_owned()
-                    } else {
-                        String::new()
-                    }
-                };
-                rows.extend(list.iter().map(|(name, need)| [name.clone(), yes(need)]));
-                text.push_str(&format!("\n{}", table(&rows)));
-            }
-        }
-        Ok(make(&json, text))
+        let shape = Outline {
+            name: name.clone(),
+            description: comment.clone(),
+            args: args.iter().map(|(name, arg)| Arg::of(name, arg)).collect(),
+            secrets: needs(&used.secrets),
+            ssh: needs(&used.agents),
+            cache: used.caches.iter().map(|id| Cache { id: id.clone() }).collect(),
+            sources: self.source(),
+        };
+        Ok(make(&shape, outline_text(&shape)))
     }
 
     fn lint(&mut self) -> Outcome<Answer> {
@@ -309,36 +258,32 @@ impl Question<'_> {
                 finding.message,
                 excerpt(finding.span)
             ));
-            warnings.push(json!({
-                "ruleName": rule,
-                "description": finding.rule.description(),
-                "url": url,
-                "detail": finding.message,
-                "location": location(finding.span),
-            }));
+            warnings.push(Warning {
+                rule,
+                description: finding.rule.description(),
+                url,
+                detail: finding.message.clone(),
+                location: Location::of(finding.span),
+            });
         }
-        let error = fault.as_ref().map(|Fault { message, spans, .. }| {
-            let place = spans.first();
-            out.push_str(&format!(
-                "\nERROR: {message}\n{}",
-                place.map(|s| excerpt(*s)).unwrap_or_default()
-            ));
-            object(vec![
-                ("message", json!(message)),
-                ("location", place.map_or(Value::Null, |span| location(*span))),
-            ])
-        });
-        let status = if warnings.is_empty() && error.is_none() {
+        let status = if warnings.is_empty() && fault.is_none() {
             "0"
         } else {
             "1"
         };
-        let source = json!({"filename": self.text.name, "language": "Dockerfile", "data": self.source()});
-        let mut json = json!({"warnings": warnings, "sources": [source]});
-        if let Some(error) = error {
-            json["buildError"] = error;
-        }
-        let mut answer = make(&json, out);
+        let shape = LintResults {
+            warnings: (!warnings.is_empty()).then_some(warnings),
+            sources: vec![Source {
+                filename: self.text.name.clone(),
+                data: shapes::base64(&self.text.data),
+                language: "Dockerfile",
+            }],
+            error: fault.map(|fault| BuildError {
+                location: fault.spans.first().copied().map(Location::of),
+                message: fault.message,
+            }),
+        };
+        let mut answer = make(&shape, out);
         answer
             .metadata
             .push(("result.statuscode".to_owned(), status.as_bytes().to_vec()));
@@ -346,58 +291,63 @@ impl Question<'_> {
     }
 }
 
-fn needs(list: &BTreeMap<String, Need>) -> Value {
+/// Writes an outline as `buildx` prints it.
+fn outline_text(outline: &Outline) -> String {
+    let mut parts = Vec::new();
+    if !(outline.name.is_empty() && outline.description.is_empty()) {
+        let name = if outline.name.is_empty() {
+            "(default)"
+        } else {
+            &outline.name
+        };
+        let mut rows = vec![["TARGET:".to_owned(), name.to_owned()]];
+        if !outline.description.is_empty() {
+            rows.push(["DESCRIPTION:".to_owned(), outline.description.clone()]);
+        }
+        parts.push(table(&rows));
+    }
+    if !outline.args.is_empty() {
+        let mut rows = vec![["BUILD ARG", "VALUE", "DESCRIPTION"].map(str::to_owned)];
+        rows.extend(outline.args.iter().map(|arg| {
+            [
+                arg.name.clone(),
+                arg.value.clone().unwrap_or_default(),
+                arg.description.clone(),
+            ]
+        }));
+        parts.push(table(&rows));
+    }
+    for (title, list) in [("SECRET", &outline.secrets), ("SSH", &outline.ssh)] {
+        let mut rows = vec![[title, "REQUIRED"].map(str::to_owned)];
+        rows.extend(list.iter().map(|need| {
+            let required = if need.required { "true" } else { "" };
+            [need.name.clone(), required.to_owned()]
+        }));
+        parts.extend((!list.is_empty()).then(|| table(&rows)));
+    }
+    if !outline.cache.is_empty() {
+        let mut rows = vec![["CACHE MOUNT".to_owned()]];
+        rows.extend(outline.cache.iter().map(|cache| [cache.id.clone()]));
+        parts.push(table(&rows));
+    }
+    // A blank line behind each part.
+    parts.into_iter().map(|part| part + "\n").collect()
+}
+
+fn needs(list: &BTreeMap<String, Need>) -> Vec<Named> {
     let mut list: Vec<_> = list.iter().collect();
     list.sort_by_key(|(_, need)| need.span.start.line);
-    let one = |(name, need): (&String, &Need)| {
-        object(vec![
-            ("name", json!(name)),
-            ("required", if need.required { json!(true) } else { Value::Null }),
-            ("location", location(need.span)),
-        ])
+    let one = |(name, need): (&String, &Need)| Named {
+        name: name.clone(),
+        required: need.required,
+        location: Location::of(need.span),
     };
-    Value::Array(list.into_iter().map(one).collect())
+    list.into_iter().map(one).collect()
 }
 
 /// Adds what is not there yet.
 fn merge<T>(all: &mut BTreeMap<String, T>, more: BTreeMap<String, T>) {
     for (name, value) in more {
         all.entry(name).or_insert(value);
-    }
-}
-
-/// Writes bytes in base 64, as JSON has them.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| chunk.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            if place <= chunk.len() {
-                out.push(char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]));
-            } else {
-                out.push('=');
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_padded() {
-        for (bytes, expect) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), expect);
-        }
     }
 }

@@ -64,5 +64,8 @@ fn arguments_that_nobody_declares_are_told() {
         .arg("UNKNOWN", "2")
         .ok();
     let texts: Vec<&str> = lowered.diagnostics.iter().map(|d| d.message.as_str()).collect();
-    assert_eq!(texts, ["One or more build-args [UNKNOWN] were not consumed"]);
+    assert_eq!(
+        texts,
+        ["[Warning] One or more build-args [UNKNOWN] were not consumed"]
+    );
 }

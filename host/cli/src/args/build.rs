@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ArgError;
+use super::Call;
 use super::later::LaterArgs;
 use crate::progress::Mode;
 
@@ -67,6 +69,12 @@ pub(crate) struct ResultArgs {
     /// Annotation, `[manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]KEY=VALUE`
     #[arg(long = "annotation", value_name = "ANNOTATION")]
     pub(crate) annotations: Vec<String>,
+    /// Ask instead of building: check, outline, targets or subrequests.describe[,format=json][,ignorestatus=true]
+    #[arg(long, value_name = "METHOD", alias = "print", default_value = "build")]
+    pub(crate) call: String,
+    /// Check the build file: the same as --call=check
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) check: Option<bool>,
     /// Write facts about the result as JSON to a file
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
@@ -88,6 +96,19 @@ pub(crate) struct ResultArgs {
 }
 
 /// What is taken from earlier builds.
+impl ResultArgs {
+    /// Returns what is asked instead of building; none is to build.
+    ///
+    /// # Errors
+    /// When `--call` cannot be read.
+    pub(crate) fn call(&self) -> Result<Option<Call>, ArgError> {
+        match self.check {
+            Some(true) if matches!(self.call.as_str(), "" | "build") => Call::parse("check"),
+            _ => Call::parse(&self.call),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Cache")]
 pub(crate) struct CacheArgs {

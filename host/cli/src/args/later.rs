@@ -18,10 +18,6 @@ pub(crate) struct LaterArgs {
     provenance: Option<String>,
     #[arg(long, hide = true)]
     attest: Vec<String>,
-    #[arg(long, hide = true, alias = "print")]
-    call: Option<String>,
-    #[arg(long, hide = true)]
-    check: bool,
     #[arg(long, hide = true)]
     policy: Vec<String>,
     #[arg(long, hide = true)]
@@ -59,13 +55,6 @@ impl LaterArgs {
                     .is_some_and(|value| !off(value) && value != "disabled=true"),
             ),
             ("--attest", self.attest.iter().any(|value| attest(&value))),
-            (
-                "--call",
-                self.call
-                    .as_deref()
-                    .is_some_and(|value| !matches!(value, "" | "build")),
-            ),
-            ("--check", self.check),
             ("--compress", self.compress),
             ("--policy", !self.policy.is_empty()),
             ("--source-policy-file", self.source_policy_file.is_some()),

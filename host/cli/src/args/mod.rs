@@ -2,6 +2,7 @@
 
 mod annotation;
 mod build;
+mod call;
 mod context;
 mod error;
 mod later;
@@ -13,6 +14,7 @@ mod size;
 mod tests;
 
 pub(crate) use build::BuildArgs;
+pub(crate) use call::Call;
 pub(crate) use context::layout_path;
 pub(crate) use error::ArgError;
 pub(crate) use request::Prepared;

@@ -1,6 +1,7 @@
 //! `kiln build`.
 
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use kiln_engine::BuildError;
@@ -12,6 +13,7 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
 use super::Session;
+use super::call;
 use super::print;
 use super::warn;
 use crate::args::ArgError;
@@ -20,6 +22,7 @@ use crate::args::Prepared;
 use crate::args::parse_bytes;
 use crate::exit;
 use crate::exit::Failure;
+use crate::progress::Detail;
 use crate::progress::Display;
 use crate::progress::Mode;
 use crate::report::Report;
@@ -30,8 +33,9 @@ use crate::wiring::Wanted;
 const CLEANUP: Duration = Duration::from_secs(10);
 
 /// Builds.
-pub(crate) fn run(args: &BuildArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
     let mode = mode(args)?;
+    let call = args.result.call()?;
     let mut session = Session::open()?;
     let platform = session.settings.platform.as_deref().map(str::parse).transpose();
     let platform = platform.map_err(|e| ArgError::new("invalid `platform` in kiln.toml").because(e))?;
@@ -48,11 +52,19 @@ pub(crate) fn run(args: &BuildArgs) -> Result<u8, Failure> {
     let entered = runtime.enter();
     let engine = session.engine(&wanted)?;
     drop(entered);
-    let display = Display::start(mode);
+    let display = Display::start(mode, detail);
     let sink = display.sink();
     let ended = runtime.block_on(async {
-        let build = engine.build(prepared.request, sink);
-        interruptible(build).await
+        match &call {
+            None => interruptible(engine.build(prepared.request, sink))
+                .await
+                .map(Made::Build),
+            Some(call) => {
+                let request = call.request();
+                let asked = interruptible(engine.ask(prepared.request, &request, sink)).await;
+                asked.map(|answer| Made::Answer(answer.into_iter().collect()))
+            }
+        }
     });
     if matches!(ended, Ended::Interrupted) {
         // What the build left running ends now; a second signal ends the wait.
@@ -61,25 +73,51 @@ pub(crate) fn run(args: &BuildArgs) -> Result<u8, Failure> {
         return Err(BuildError::Canceled.into());
     }
     display.finish();
-    let outcome = match ended {
+    let made = match ended {
         Ended::Done(result) => result?,
         Ended::Failed(failure) => return Err(failure),
         Ended::Interrupted => return Err(BuildError::Canceled.into()),
     };
     drop(prepared.spool);
-    write_result(args, &session, &outcome)?;
+    let code = match (made, &call) {
+        (Made::Answer(answer), Some(call)) => {
+            write_metadata(args, &session, &call::metadata(&answer))?;
+            call::show(call, &answer)?
+        }
+        (Made::Answer(_), None) => 0,
+        (Made::Build(outcome), _) => {
+            write_result(args, &session, &outcome)?;
+            0
+        }
+    };
     collect_garbage(&engine, policy.as_ref());
-    Ok(0)
+    Ok(code)
+}
+
+/// What came of it.
+enum Made {
+    Build(BuildOutcome),
+    Answer(call::Answer),
 }
 
 /// How a build came to its end.
-enum Ended {
-    Done(Result<BuildOutcome, BuildError>),
+enum Ended<T> {
+    Done(Result<T, BuildError>),
     Failed(Failure),
     Interrupted,
 }
 
-async fn interruptible(build: impl Future<Output = Result<BuildOutcome, BuildError>>) -> Ended {
+impl<T> Ended<T> {
+    fn map<U>(self, with: impl FnOnce(T) -> U) -> Ended<U> {
+        match self {
+            Self::Done(result) => Ended::Done(result.map(with)),
+            Self::Failed(failure) => Ended::Failed(failure),
+            Self::Interrupted => Ended::Interrupted,
+        }
+    }
+}
+
+async fn interruptible<T>(build: impl Future<Output = Result<T, BuildError>>) -> Ended<T> {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return Ended::Failed(Failure::io("listen for signals", &error)),
@@ -160,19 +198,29 @@ fn image_id(outcome: &BuildOutcome) -> Option<String> {
     }
 }
 
+fn write_file(session: &Session, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let path = session.around.directory.join(path);
+    std::fs::write(&path, bytes).map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))
+}
+
+fn write_metadata(
+    args: &BuildArgs,
+    session: &Session,
+    metadata: &serde_json::Map<String, serde_json::Value>,
+) -> Result<(), Failure> {
+    let Some(path) = &args.result.metadata_file else {
+        return Ok(());
+    };
+    let text = serde_json::to_vec_pretty(metadata);
+    write_file(session, path, &text.map_err(|e| Failure::failed(Report::of(&e)))?)
+}
+
 fn write_result(args: &BuildArgs, session: &Session, outcome: &BuildOutcome) -> Result<(), Failure> {
     let id = image_id(outcome);
-    let write = |path: &std::path::Path, bytes: &[u8]| {
-        let path = session.around.directory.join(path);
-        std::fs::write(&path, bytes).map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))
-    };
     if let Some(path) = &args.result.iidfile {
-        write(path, id.as_deref().unwrap_or_default().as_bytes())?;
+        write_file(session, path, id.as_deref().unwrap_or_default().as_bytes())?;
     }
-    if let Some(path) = &args.result.metadata_file {
-        let text = serde_json::to_vec_pretty(&outcome.metadata);
-        write(path, &text.map_err(|e| Failure::failed(Report::of(&e)))?)?;
-    }
+    write_metadata(args, session, &outcome.metadata)?;
     match id {
         Some(id) if args.result.quiet => print(&format!("{id}\n")),
         _ => Ok(()),

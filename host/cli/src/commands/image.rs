@@ -9,6 +9,7 @@ use super::print;
 use super::reference;
 use super::table;
 use crate::exit::Failure;
+use crate::progress::Detail;
 use crate::progress::Display;
 use crate::progress::Mode;
 use crate::progress::bytes;
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &ImageArgs) -> Result<u8, Failure> {
         }
         ImageCommand::Push { image, progress, .. } => {
             let reference = reference(image)?;
-            let display = Display::start(*progress);
+            let display = Display::start(*progress, Detail::Short);
             let pushed = runtime.block_on(Box::pin(engine.push(&reference, display.sink())));
             display.finish();
             print(&format!("{}\n", pushed?))?;

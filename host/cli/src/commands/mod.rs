@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod build;
+mod call;
 mod completion;
 mod doctor;
 mod du;
@@ -21,6 +22,7 @@ use crate::args::ArgError;
 use crate::args::BuildArgs;
 use crate::args::Surroundings;
 use crate::exit::Failure;
+use crate::progress::Detail;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::wiring;
@@ -46,6 +48,9 @@ Configuration: kiln.toml in the current directory, $XDG_CONFIG_HOME/kiln/kiln.to
 #[command(name = "kiln", version, about, after_long_help = ENVIRONMENT, propagate_version = true)]
 #[command(max_term_width = 100)]
 pub(crate) struct Cli {
+    /// Say more: warnings with what they mean and their place
+    #[arg(short = 'D', long, global = true)]
+    debug: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -83,7 +88,8 @@ impl Cli {
     /// When it could not do its work.
     pub(crate) fn run(self) -> Result<u8, Failure> {
         match self.command {
-            Command::Build(args) => build::run(&args),
+            Command::Build(args) if self.debug => build::run(&args, Detail::Full),
+            Command::Build(args) => build::run(&args, Detail::Short),
             Command::Image(args) => image::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Du(args) => du::run(&args),
@@ -154,11 +160,15 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes lines to standard error; there is nobody to tell when it is gone.
+fn print_error(text: &str) {
+    use std::io::Write;
+    _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Says that something is not as it should be, and goes on.
 fn warn(report: &Report) {
-    use std::io::Write;
-    let text = report.render_warning(crate::progress::Colour::of_stderr());
-    _ = std::io::stderr().lock().write_all(text.as_bytes());
+    print_error(&report.render_warning(crate::progress::Colour::of_stderr()));
 }
 
 /// Lays rows out in columns, two blanks apart.

@@ -20,6 +20,7 @@ use super::plain::Plain;
 use super::rawjson::RawJson;
 use super::state::State;
 use super::summary;
+use super::summary::Detail;
 use super::terminal::Colour;
 use super::terminal::Size;
 use super::tty::Phase;
@@ -80,7 +81,7 @@ impl Drawer {
             out += &plain::excerpts(&board.state);
         }
         if phase == Phase::Over && matches!(self, Self::Plain(_) | Self::Tty(_)) {
-            out += &summary::warnings(&board.state);
+            out += &summary::warnings(&board.state, board.detail, Colour::of_stderr());
         }
         out
     }
@@ -94,6 +95,7 @@ struct Board {
     lines: String,
     raw: Option<RawJson>,
     closed: bool,
+    detail: Detail,
 }
 
 #[derive(Debug, Default)]
@@ -134,11 +136,12 @@ pub(crate) struct Display {
 
 impl Display {
     /// Starts to show.
-    pub(crate) fn start(mode: Mode) -> Self {
+    pub(crate) fn start(mode: Mode, detail: Detail) -> Self {
         let drawer = Drawer::of(mode);
         let raw = matches!(drawer, Drawer::RawJson).then(RawJson::default);
         let board = Mutex::new(Board {
             raw,
+            detail,
             ..Board::default()
         });
         let shared = Arc::new(Shared {

@@ -17,6 +17,7 @@ pub(crate) use display::Display;
 pub(crate) use display::Mode;
 pub(crate) use state::bytes;
 pub(crate) use state::printable;
+pub(crate) use summary::Detail;
 pub(crate) use terminal::Colour;
 pub(crate) use terminal::visible;
 pub(crate) use terminal::width;

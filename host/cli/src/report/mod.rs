@@ -2,6 +2,7 @@
 
 mod build;
 mod excerpt;
+mod lines;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use std::fmt::Write;
 pub(crate) use build::exit_code;
 pub(crate) use build::report as build_report;
 pub(crate) use excerpt::Excerpt;
+pub(crate) use lines::excerpt_as_buildkit;
 
 use crate::progress::Colour;
 
