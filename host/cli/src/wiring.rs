@@ -101,10 +101,37 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         executor,
         network: Network::Default,
         registry: registry(around, settings, wanted)?,
+        fetch: fetch(around, &root),
         unprivileged: !rustix::process::geteuid().is_root(),
         root,
     };
     Ok(Engine::open(config)?)
+}
+
+/// Returns how files and repositories are fetched.
+fn fetch(around: &Surroundings, root: &Path) -> kiln_fetch::Config {
+    let proxies = proxies(around);
+    let set = |name: &str| around.env.get(name).filter(|value| !value.is_empty());
+    let home = set("HOME").map(PathBuf::from);
+    let known = home.into_iter().flat_map(|home| {
+        let ssh = home.join(".ssh");
+        [ssh.join("known_hosts"), ssh.join("known_hosts2")]
+    });
+    kiln_fetch::Config {
+        user_agent: format!("kiln/{}", env!("CARGO_PKG_VERSION")),
+        proxies: kiln_fetch::Proxies {
+            http: proxies.http,
+            https: proxies.https,
+            except: proxies.except,
+        },
+        limits: kiln_fetch::Limits::default(),
+        git: PathBuf::from("git"),
+        path: set("PATH")
+            .cloned()
+            .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+        repositories: root.join("git"),
+        known_hosts: known.chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect(),
+    }
 }
 
 /// Returns how registries are talked to.
@@ -124,6 +151,16 @@ fn registry(
         insecure: insecure.collect(),
         ..kiln_registry::Config::default()
     };
+    config.proxies = proxies(around);
+    if let Some(file) = docker_config(around) {
+        let credentials = kiln_registry::DockerConfig::load(&file);
+        config.credentials = Arc::new(credentials.map_err(|e| Failure::failed(Report::of(&e)))?);
+    }
+    kiln_registry::Client::new(config).map_err(|e| Failure::failed(Report::of(&e)))
+}
+
+/// Returns the proxies that the environment names.
+fn proxies(around: &Surroundings) -> kiln_registry::Proxies {
     let variable = |name: &str| {
         let lower = around
             .env
@@ -134,16 +171,11 @@ fn registry(
             .filter(|value| !value.is_empty())
             .cloned()
     };
-    config.proxies = kiln_registry::Proxies {
+    kiln_registry::Proxies {
         http: variable("HTTP_PROXY"),
         https: variable("HTTPS_PROXY"),
         except: variable("NO_PROXY").unwrap_or_default(),
-    };
-    if let Some(file) = docker_config(around) {
-        let credentials = kiln_registry::DockerConfig::load(&file);
-        config.credentials = Arc::new(credentials.map_err(|e| Failure::failed(Report::of(&e)))?);
     }
-    kiln_registry::Client::new(config).map_err(|e| Failure::failed(Report::of(&e)))
 }
 
 /// Returns what runs steps.

@@ -73,6 +73,10 @@ impl Engine {
     /// # Errors
     /// When the store cannot be changed.
     pub fn prune(&self, policy: &GcPolicy) -> Result<GcReport, StoreError> {
+        if policy.scope == kiln_store::Scope::All && policy.filters.is_empty() {
+            // A repository that cannot be removed does no harm; the next build removes it.
+            let _ = self.fetchers().git.tidy(policy.keep_duration);
+        }
         self.store().gc(policy)
     }
 

@@ -125,9 +125,18 @@ impl FrontendBridge for Bridge {
         }
     }
 
-    async fn resolve_source(&self, source: &Source, _: &str) -> Result<ResolvedSource, HostError> {
-        let text = format!("resolving `{}` is not supported yet", source.identifier);
-        Err(HostError::Invalid(text))
+    async fn resolve_source(&self, source: &Source, name: &str) -> Result<ResolvedSource, HostError> {
+        let step = self.step(if name.is_empty() { &source.identifier } else { name });
+        match self.build.resolve_source(source, step.digest()).await {
+            Ok(resolved) => {
+                step.finish(End::Done);
+                Ok(resolved)
+            }
+            Err(error) => {
+                step.finish(End::Failed(chain(&error)));
+                Err(host_error(&error))
+            }
+        }
     }
 
     async fn context(&self, name: &str, filter: &Filter) -> Result<Option<Arc<dyn FileTree>>, HostError> {

@@ -41,7 +41,8 @@ pub(crate) struct Local {
     pub(crate) layer: Arc<Layer>,
 }
 
-type Once<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
+/// Values that are found once.
+pub(crate) type Once<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
 
 /// What the operations of one build share.
 pub(crate) struct BuildContext {
@@ -54,6 +55,9 @@ pub(crate) struct BuildContext {
     pub(crate) session: String,
     /// Time of what operations make: now, or the epoch.
     pub(crate) created: Timestamp,
+    pub(crate) fetchers: Arc<crate::remote::Fetchers>,
+    pub(crate) files: Once<String, crate::remote::HttpFile>,
+    pub(crate) commits: Once<String, kiln_fetch::Resolved>,
     locals: Once<(String, Wanted), Local>,
     found: Once<(ImageId, Platform), Image>,
     unpacked: Once<String, PathBuf>,
@@ -61,7 +65,7 @@ pub(crate) struct BuildContext {
     kept: Mutex<Vec<Arc<Layer>>>,
 }
 
-fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
+pub(crate) fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
     cells
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -75,7 +79,7 @@ impl BuildContext {
         config: Arc<Config>,
         request: BuildRequest,
         layers: Layers,
-        images: Images,
+        (images, fetchers): (Images, Arc<crate::remote::Fetchers>),
         sink: Arc<dyn Sink>,
     ) -> Self {
         let now = Timestamp::now();
@@ -85,6 +89,7 @@ impl BuildContext {
             .unwrap_or(now);
         let session = Digest::of(format!("{} {now}", std::process::id())).short();
         let (locals, found, unpacked, scratch, kept) = Default::default();
+        let (files, commits) = Default::default();
         Self {
             config,
             request,
@@ -93,6 +98,9 @@ impl BuildContext {
             sink,
             session,
             created,
+            fetchers,
+            files,
+            commits,
             locals,
             found,
             unpacked,

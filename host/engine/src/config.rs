@@ -37,6 +37,8 @@ pub struct Config {
     pub frontends: Arc<dyn Frontends>,
     /// How registries are talked to.
     pub registry: kiln_registry::Client,
+    /// How files and repositories are fetched.
+    pub fetch: kiln_fetch::Config,
     /// Files cannot be given owners here: neither root nor inside a user namespace.
     pub unprivileged: bool,
 }

@@ -45,12 +45,16 @@ use crate::request::BuildRequest;
 use crate::request::NamedContext;
 use crate::request::NoCache;
 
+/// How long a repository is kept that nobody uses: fetching what has changed since is faster than fetching all.
+const REPOSITORIES: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
 /// Builds images on one store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     config: Arc<Config>,
     store: Store,
     layers: Layers,
+    fetchers: Arc<crate::remote::Fetchers>,
 }
 
 impl Engine {
@@ -68,10 +72,12 @@ impl Engine {
             }),
             unprivileged: config.unprivileged,
         })?;
+        let fetchers = crate::remote::Fetchers::new(&config.fetch).map_err(EngineError::from)?;
         Ok(Self {
             config: Arc::new(config),
             store,
             layers,
+            fetchers: Arc::new(fetchers),
         })
     }
 
@@ -83,6 +89,10 @@ impl Engine {
     /// Returns the local image store.
     pub fn images(&self) -> ImageStore {
         ImageStore::new(self.store.clone())
+    }
+
+    pub(crate) fn fetchers(&self) -> &crate::remote::Fetchers {
+        &self.fetchers
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -131,7 +141,8 @@ impl Engine {
         let layouts = open_layouts(&request)?;
         let images = Images::new(self.store.clone(), self.config.registry.clone(), layouts);
         let (config, layers) = (self.config.clone(), self.layers.clone());
-        let build = Arc::new(BuildContext::new(config, request, layers, images, sink.clone()));
+        let sources = (images, self.fetchers.clone());
+        let build = Arc::new(BuildContext::new(config, request, layers, sources, sink.clone()));
         let index = StoreIndex::new(self.store.clone(), self.layers.clone());
         let solver = Solver::new(
             Arc::new(index),
@@ -161,6 +172,7 @@ impl Engine {
             policies
         };
         self.store.gc_all(&policies)?;
+        self.fetchers.git.tidy(REPOSITORIES).map_err(EngineError::from)?;
         Ok(())
     }
 }

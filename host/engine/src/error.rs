@@ -133,6 +133,9 @@ pub enum EngineError {
     /// An image cannot be had.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A file or a repository cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] kiln_fetch::FetchError),
     /// A context cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),

@@ -21,6 +21,7 @@ mod layers;
 mod observer;
 mod ops;
 mod outcome;
+mod remote;
 mod request;
 
 pub use admin::Inspected;

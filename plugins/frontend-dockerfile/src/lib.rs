@@ -7,7 +7,6 @@ mod env;
 mod excerpt;
 mod fault;
 mod frontend;
-mod giturl;
 mod go;
 mod graph;
 mod host;

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kiln_fetch::HttpSource;
 use kiln_graph::CacheSharing;
 use kiln_graph::Copy;
 use kiln_graph::Exec;
@@ -101,6 +102,33 @@ pub(super) fn image(manifest: &Digest, platform: &Platform) -> String {
         .field("Variant", platform.variant.clone())
         .field("OSVersion", platform.os_version.clone())
         .finish()
+}
+
+pub(super) fn http(source: &HttpSource, name: &str, checksum: &str, modified: Option<&str>) -> String {
+    let headers = source.headers.iter().map(|(name, value)| {
+        Object::default()
+            .always("Name", canonical(name))
+            .always("Value", value.as_str())
+    });
+    Object::default()
+        .always("Filename", name)
+        .always("Perm", source.mode.unwrap_or_default())
+        .always("UID", source.uid)
+        .always("GID", source.gid)
+        .always("Checksum", checksum)
+        .field("LastModTime", modified)
+        .field("AuthHeaderSecret", source.auth_secret.clone())
+        .objects("Header", headers.collect())
+        .finish()
+}
+
+/// Writes a header's name as Go does: `User-Agent`.
+fn canonical(name: &str) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + &rest.to_ascii_lowercase()
+    };
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 /// Returns the JSON of a step; `places` are the positions of the mounts' inputs, -1 for an empty tree.

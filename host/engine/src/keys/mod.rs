@@ -8,6 +8,7 @@ mod exec;
 mod file;
 mod json;
 
+use kiln_fetch::HttpSource;
 use kiln_graph::Definition;
 use kiln_graph::Input;
 use kiln_graph::Op;
@@ -80,6 +81,17 @@ pub(crate) fn image_chain(diff_ids: &[Digest]) -> Option<String> {
         .copied()
         .reduce(|chain, diff_id| Digest::of(format!("{chain} {diff_id}")))?;
     Some(format!("buildkit.source.v0:{chain}"))
+}
+
+/// Returns the key of a file that an http server has.
+pub(crate) fn http(source: &HttpSource, name: &str, checksum: &str, modified: Option<&str>) -> String {
+    let key = json::http(source, name, checksum, modified);
+    format!("buildkit.source.v0:{}", Digest::of(key))
+}
+
+/// Returns the key of a commit of a repository.
+pub(crate) fn git(key: &str) -> String {
+    format!("buildkit.source.v0:{key}")
 }
 
 fn merge(inputs: &[Input], distinct: &[Input]) -> OpKey {

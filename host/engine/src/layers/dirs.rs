@@ -206,6 +206,33 @@ impl Layers {
         Ok(layer)
     }
 
+    /// Makes a layer of files that were fetched. They belong to whom the source says, whoever wrote them.
+    pub(crate) async fn commit_fetched(
+        &self,
+        dir: NewDir,
+        (uid, gid): (u32, u32),
+        created_by: String,
+    ) -> Result<Arc<Layer>, LayersError> {
+        let (dir, changes) = blocking(move || {
+            let mut entries = kiln_snapshot::scan_tree(&dir.upper())?.into_entries();
+            for entry in &mut entries {
+                let meta = &mut entry.meta;
+                if (meta.uid, meta.gid) == (uid, gid) {
+                    continue;
+                }
+                (meta.uid, meta.gid) = (uid, gid);
+                // Who may give nothing away keeps the file; what counts is what the layer says.
+                let _ =
+                    std::os::unix::fs::lchown(dir.upper().join(entry.path.as_path()), Some(uid), Some(gid));
+            }
+            Ok::<_, LayersError>((dir, ChangeSet::new(entries)))
+        })
+        .await?;
+        let layer = self.layer(random_id(), Origin::Made, created_by, State::default());
+        self.keep_dir(&layer, dir, changes).await?;
+        Ok(layer)
+    }
+
     /// Returns where cache mounts are kept.
     pub(crate) fn cache_mounts(&self) -> PathBuf {
         self.shared.store.root().join("cache-mounts")

@@ -109,7 +109,7 @@ impl VertexOp {
         self.inputs.iter().copied().zip(inputs.iter().cloned()).collect()
     }
 
-    async fn cache_map(&self) -> Result<CacheMap, EngineError> {
+    async fn cache_map(&self, ctx: &OpContext) -> Result<CacheMap, EngineError> {
         let (Op::Source(source), None) = (&self.op, &self.key) else {
             let key = self.key.clone().unwrap_or_else(|| keys::OpKey {
                 preimage: String::new(),
@@ -130,7 +130,7 @@ impl VertexOp {
                 scope: Scope::Stored,
             });
         };
-        source::cache_map(&self.build, source, &self.platform).await
+        source::cache_map(&self.build, source, &self.platform, ctx.vertex().digest).await
     }
 
     async fn run(&self, ctx: &OpContext, inputs: &[Ref]) -> Result<Vec<Ref>, EngineError> {
@@ -175,8 +175,8 @@ impl VertexOp {
 
 #[async_trait]
 impl kiln_solver::Op<Ref> for VertexOp {
-    async fn cache_map(&self, _: &OpContext) -> Result<CacheMap, OpError> {
-        Self::cache_map(self).await.map_err(wrap)
+    async fn cache_map(&self, ctx: &OpContext) -> Result<CacheMap, OpError> {
+        Self::cache_map(self, ctx).await.map_err(wrap)
     }
 
     async fn content_digest(&self, ctx: &OpContext, index: usize, input: &Ref) -> Result<Digest, OpError> {

@@ -1,8 +1,11 @@
-//! Brings things in: images, layouts, local contexts.
+//! Brings things in: images, layouts, local contexts, repositories, files of http servers.
 
 use std::sync::Arc;
 
+use kiln_fetch::GitSource;
+use kiln_fetch::HttpSource;
 use kiln_graph::Source;
+use kiln_image::Digest;
 use kiln_image::Platform;
 use kiln_solver::CacheMap;
 use kiln_solver::OpContext;
@@ -20,6 +23,8 @@ use crate::layers::Ref;
 enum Kind<'a> {
     Image(ImageId),
     Local(&'a str),
+    Git(Box<GitSource>),
+    Http(Box<HttpSource>),
 }
 
 fn kind(source: &Source) -> Result<Kind<'_>, EngineError> {
@@ -29,8 +34,11 @@ fn kind(source: &Source) -> Result<Kind<'_>, EngineError> {
     }
     match identifier.split_once("://").map(|(scheme, _)| scheme) {
         Some("docker-image" | "oci-layout") => Ok(Kind::Image(identifier.parse()?)),
-        Some("git") => Err(EngineError::NotYet("a git source")),
-        Some("http" | "https") => Err(EngineError::NotYet("an http source")),
+        Some("git") => Ok(Kind::Git(Box::new(GitSource::parse(identifier, &source.attrs)?))),
+        Some("http" | "https") => Ok(Kind::Http(Box::new(HttpSource::parse(
+            identifier,
+            &source.attrs,
+        )?))),
         _ => Err(EngineError::UnknownSource(identifier.to_owned())),
     }
 }
@@ -39,6 +47,7 @@ pub(super) async fn cache_map(
     build: &Arc<BuildContext>,
     source: &Source,
     platform: &Platform,
+    vertex: Digest,
 ) -> Result<CacheMap, EngineError> {
     match kind(source)? {
         Kind::Local(name) => {
@@ -64,6 +73,23 @@ pub(super) async fn cache_map(
                 scope: Scope::Stored,
             })
         }
+        Kind::Git(git) => {
+            let resolved = build.commit(&git, vertex).await?;
+            Ok(stored(keys::git(&resolved.key(&git))))
+        }
+        Kind::Http(http) => {
+            let file = build.http_file(&http, vertex).await?;
+            let (name, modified) = (&file.filename, file.last_modified.as_deref());
+            Ok(stored(keys::http(&http, name, &file.digest, modified)))
+        }
+    }
+}
+
+fn stored(key: String) -> CacheMap {
+    CacheMap {
+        keys: vec![OpKey::of(key)],
+        deps: Vec::new(),
+        scope: Scope::Stored,
     }
 }
 
@@ -84,6 +110,8 @@ pub(super) async fn run(
             let image = build.image(&id, platform, "", None).await?;
             Ok(build.image_layers(&image, Some(ctx.vertex().digest)))
         }
+        Kind::Git(git) => build.checkout(&git, ctx.vertex().digest).await,
+        Kind::Http(http) => build.http_layer(&http, ctx.vertex().digest).await,
     }
 }
 

@@ -16,10 +16,6 @@ use crate::api::graph::FileAction;
 use crate::api::graph::FileInput;
 use crate::fault::Fault;
 use crate::fault::Outcome;
-use crate::giturl;
-use crate::giturl::GitRef;
-use crate::giturl::GitUrl;
-use crate::giturl::Known;
 use crate::go;
 use crate::graph::Meta;
 use crate::host::ImageQuestion;
@@ -27,6 +23,9 @@ use crate::host::MAX_IGNORE_FILE;
 use crate::image::Image;
 use crate::platform;
 use crate::reference::Reference;
+use kiln_giturl::GitRef;
+use kiln_giturl::GitUrl;
+use kiln_giturl::Known;
 
 /// Directories of the user, to be narrowed once it is known what is read of them.
 #[derive(Debug, Default)]
@@ -103,7 +102,7 @@ impl Lowerer<'_> {
             "docker-image" => self.load_image(key, rest, on),
             "oci-layout" => self.load_layout(key, rest, on),
             "local" => Ok(plain(Some(self.load_local(key, rest, paths)?))),
-            "git" | "ssh" | "http" | "https" => match giturl::parse(value, Known::Unknown) {
+            "git" | "ssh" | "http" | "https" => match kiln_giturl::parse(value, Known::Unknown) {
                 GitUrl::Yes(git) => Ok(plain(Some(self.git_source(
                     &git,
                     &format!("[internal] load git source {value}"),
@@ -246,7 +245,7 @@ impl Lowerer<'_> {
     }
 
     fn remote_context(&mut self, url: &str) -> Outcome<Input> {
-        let input = match giturl::parse(url, Known::Unknown) {
+        let input = match kiln_giturl::parse(url, Known::Unknown) {
             GitUrl::Bad(message) => return Err(Fault::new(message)),
             GitUrl::Yes(mut git) => {
                 if self.options().keep_git_dir == Some(true) {

@@ -13,10 +13,6 @@ use crate::api::graph::FileAction;
 use crate::api::graph::FileInput;
 use crate::fault::Fault;
 use crate::fault::Outcome;
-use crate::giturl;
-use crate::giturl::GitRef;
-use crate::giturl::GitUrl;
-use crate::giturl::Known;
 use crate::go;
 use crate::graph::Meta;
 use crate::image::Layer;
@@ -30,6 +26,9 @@ use kiln_dockerfile_syntax::instructions::AddCommand;
 use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::CopyCommand;
 use kiln_dockerfile_syntax::instructions::SourcesAndDest;
+use kiln_giturl::GitRef;
+use kiln_giturl::GitUrl;
+use kiln_giturl::Known;
 use kiln_pattern::Patterns;
 
 /// Permissions of files that are written in the Dockerfile.
@@ -107,7 +106,7 @@ impl<'c> CopyJob<'c> {
         let [source] = self.sources.paths.as_slice() else {
             return Err(Fault::new("checksum can't be specified for multiple sources"));
         };
-        match giturl::parse(source, self.known()) {
+        match kiln_giturl::parse(source, self.known()) {
             GitUrl::Yes(_) => Ok(()),
             _ if is_http(source) => Ok(()),
             _ => Err(Fault::new("checksum requires HTTP(S) or Git sources")),
@@ -269,7 +268,7 @@ impl Lowerer<'_> {
 
     fn one_copy(&mut self, site: &Site<'_>, source: &str) -> Outcome<Copy> {
         let job = site.job;
-        match giturl::parse(source, job.known()) {
+        match kiln_giturl::parse(source, job.known()) {
             GitUrl::Bad(message) => return Err(Fault::new(message)),
             GitUrl::Yes(git) if !git.like_local => {
                 if job.kind == Kind::Copy {
@@ -403,7 +402,7 @@ pub(super) fn http_filename(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let path = rest.find('/').map_or("", |at| &rest[at..]);
-    match giturl::unescape(path) {
+    match kiln_giturl::unescape(path) {
         Some(path) => match paths::base(&path) {
             "." | "/" => UNNAMED.to_owned(),
             base => base.to_owned(),

@@ -8,12 +8,11 @@ use crate::api::Source;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::fault::Outcome;
-use crate::giturl;
-use crate::giturl::GitUrl;
-use crate::giturl::Known;
 use kiln_dockerfile_syntax::instructions::AddCommand;
 use kiln_dockerfile_syntax::instructions::Instruction;
 use kiln_dockerfile_syntax::instructions::Stage;
+use kiln_giturl::GitUrl;
+use kiln_giturl::Known;
 
 /// The build argument.
 const NAME: &str = "SOURCE_DATE_EPOCH";
@@ -164,7 +163,7 @@ impl Lowerer<'_> {
         } else {
             Known::Unknown
         };
-        match giturl::parse(&url, known) {
+        match kiln_giturl::parse(&url, known) {
             GitUrl::Bad(message) => Err(Fault::new(message)),
             GitUrl::Yes(mut git) if !git.like_local => {
                 git.keep_git_dir = git.keep_git_dir.or(add.keep_git_dir);
@@ -199,7 +198,7 @@ fn source(identifier: String, attrs: &[(&str, String)]) -> Source {
 /// Returns the source of a context that comes from elsewhere; none for directories and images.
 fn remote(url: &str, label: &str) -> Outcome<Timed> {
     let label = label.to_owned();
-    match giturl::parse(url, Known::Unknown) {
+    match kiln_giturl::parse(url, Known::Unknown) {
         GitUrl::Bad(message) => Err(Fault::new(message)),
         GitUrl::Yes(git) => Ok(Some((source(git.identifier(), &git.attrs()), label))),
         GitUrl::No if url.starts_with("http://") || url.starts_with("https://") => Ok(Some((

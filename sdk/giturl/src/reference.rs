@@ -1,37 +1,38 @@
-//! Git URLs with BuildKit's additions: `#ref:subdir` and `?ref=…&subdir=…`.
+//! What is wanted of a repository: `#ref:subdir` and `?ref=…&subdir=…`.
 
-use crate::go;
-use crate::paths;
+use crate::text::parse_bool;
+use crate::text::quote;
+use crate::text::rooted;
+use crate::text::unescape;
+use crate::url::RemoteUrl;
 
 /// A git repository and what is wanted of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct GitRef {
+pub struct GitRef {
     /// What git is called with.
-    pub(crate) remote: String,
+    pub remote: String,
     /// Branch, tag or commit; empty is the default branch.
-    pub(crate) reference: String,
+    pub reference: String,
     /// The commit that it must be.
-    pub(crate) checksum: String,
+    pub checksum: String,
     /// Directory inside the repository.
-    pub(crate) subdir: String,
+    pub subdir: String,
     /// Without a scheme it could be a path as well, such as `github.com/a/b`.
-    pub(crate) like_local: bool,
+    pub like_local: bool,
     /// Whether `.git` stays, when said.
-    pub(crate) keep_git_dir: Option<bool>,
+    pub keep_git_dir: Option<bool>,
     /// Whether submodules are fetched, when said.
-    pub(crate) submodules: Option<bool>,
+    pub submodules: Option<bool>,
     /// `checkout` or `commit`, when said.
-    pub(crate) mtime: String,
+    pub mtime: String,
     /// Whether the commit is fetched without asking what the reference is.
-    pub(crate) fetch_by_commit: bool,
-    scheme: String,
-    host: String,
-    path: String,
+    pub fetch_by_commit: bool,
+    url: RemoteUrl,
 }
 
 /// What a text is, seen by git.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum GitUrl {
+pub enum GitUrl {
     /// Something else: a path or a URL of a file.
     No,
     /// A repository.
@@ -42,7 +43,7 @@ pub(crate) enum GitUrl {
 
 /// Whether the text is known to name a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub enum Known {
     /// It is: `--keep-git-dir` is given.
     Git,
     /// It is found out by the text: http needs `.git` at the end.
@@ -50,27 +51,33 @@ pub(crate) enum Known {
 }
 
 /// Reads a text as git URL.
-pub(crate) fn parse(text: &str, known: Known) -> GitUrl {
+pub fn parse(text: &str, known: Known) -> GitUrl {
     if text.starts_with("./") || text.starts_with("../") {
         return GitUrl::No;
     }
     let local = text.starts_with("github.com/");
     let parsed = if local {
-        from_url(&format!("https://{text}"))
+        RemoteUrl::parse(&format!("https://{text}"))
     } else {
-        from_text(text)
+        RemoteUrl::parse(text)
     };
-    let Some((mut git, fragment, query)) = parsed else {
+    let Ok(url) = parsed else {
         return GitUrl::No;
     };
-    let http = matches!(git.scheme.as_str(), "http" | "https");
-    if !local && http && known == Known::Unknown && !git.path.ends_with(".git") {
+    let http = matches!(url.scheme.as_str(), "http" | "https");
+    if !local && http && known == Known::Unknown && !url.path.ends_with(".git") {
         return GitUrl::No;
     }
-    git.like_local = local;
+    let mut git = GitRef {
+        remote: url.remote.clone(),
+        like_local: local,
+        url,
+        ..GitRef::default()
+    };
     if local {
         git.remote = git.remote.trim_start_matches("https://").to_owned();
     }
+    let (fragment, query) = (git.url.fragment.clone(), git.url.query.clone());
     let (reference, subdir) = fragment.split_once(':').unwrap_or((&fragment, ""));
     git.reference = reference.to_owned();
     git.subdir = subdir.to_owned();
@@ -78,91 +85,6 @@ pub(crate) fn parse(text: &str, known: Known) -> GitUrl {
         Ok(()) => GitUrl::Yes(Box::new(git)),
         Err(message) => GitUrl::Bad(message),
     }
-}
-
-/// Cuts a text into repository, fragment and query.
-type Parts = (GitRef, String, String);
-
-fn from_text(text: &str) -> Option<Parts> {
-    match text.split_once("://") {
-        Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-            let scheme = scheme.to_lowercase();
-            if !matches!(scheme.as_str(), "http" | "https" | "ssh" | "git") {
-                return None;
-            }
-            from_url(text)
-        }
-        Some(_) => None,
-        None => from_scp(text),
-    }
-}
-
-fn from_url(text: &str) -> Option<Parts> {
-    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
-        return None;
-    }
-    let (scheme, rest) = text.split_once("://")?;
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let port = host.rsplit_once(':').filter(|_| !host.ends_with(']'));
-    if host.contains(' ') || port.is_some_and(|(_, port)| !port.bytes().all(|b| b.is_ascii_digit())) {
-        return None;
-    }
-    let scheme = scheme.to_lowercase();
-    let git = GitRef {
-        remote: format!("{scheme}://{authority}{path}"),
-        scheme,
-        host: host.to_owned(),
-        path: unescape(path)?,
-        ..GitRef::default()
-    };
-    Some((git, unescape(fragment)?, query.to_owned()))
-}
-
-/// Reads `user@host:path`.
-fn from_scp(text: &str) -> Option<Parts> {
-    let (address, rest) = text.split_once(':')?;
-    let (user, host) = match address.split_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, address),
-    };
-    let word = |text: &str, extra: &[u8]| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
-    };
-    if !word(host, b"-.") || !user.is_none_or(|user| word(user, b"-_")) || rest.contains('\n') {
-        return None;
-    }
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let git = GitRef {
-        remote: format!("{address}:{path}"),
-        scheme: "ssh".to_owned(),
-        host: host.to_owned(),
-        path: path.to_owned(),
-        ..GitRef::default()
-    };
-    Some((git, fragment.to_owned(), query.to_owned()))
-}
-
-/// Replaces `%41` by what it stands for.
-pub(crate) fn unescape(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
-        let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-        out.push((high * 16 + low) as u8);
-    }
-    String::from_utf8(out).ok()
 }
 
 impl GitRef {
@@ -174,11 +96,11 @@ impl GitRef {
             let decode = |text: &str| unescape(&text.replace('+', " ")).unwrap_or_default();
             let (key, value) = (decode(key), decode(value));
             if seen.contains(&key) {
-                return Err(format!("query {} has multiple values", go::quote(&key)));
+                return Err(format!("query {} has multiple values", quote(&key)));
             }
             let may_be_empty = matches!(key.as_str(), "submodules" | "keep-git-dir" | "fetch-by-commit");
             if value.is_empty() && !may_be_empty {
-                return Err(format!("query {} has no value", go::quote(&key)));
+                return Err(format!("query {} has no value", quote(&key)));
             }
             match key.as_str() {
                 "ref" => same(&mut self.reference, value, "ref")?,
@@ -190,8 +112,8 @@ impl GitRef {
                 "submodules" => self.submodules = Some(truth(&key, &value)?),
                 "fetch-by-commit" => self.fetch_by_commit = truth(&key, &value)?,
                 "mtime" if value == "checkout" || value == "commit" => self.mtime = value,
-                "mtime" => return Err(format!("invalid mtime value: {}", go::quote(&value))),
-                _ => return Err(format!("unexpected query {}", go::quote(&key))),
+                "mtime" => return Err(format!("invalid mtime value: {}", quote(&value))),
+                _ => return Err(format!("unexpected query {}", quote(&key))),
             }
             seen.push(key);
         }
@@ -222,8 +144,8 @@ impl GitRef {
     }
 
     /// Returns the identifier of the source: the same for all protocols.
-    pub(crate) fn identifier(&self) -> String {
-        let mut id = format!("git://{}{}", self.host, paths::join("/", &self.path));
+    pub fn identifier(&self) -> String {
+        let mut id = format!("git://{}{}", self.url.host, rooted(&self.url.path));
         if !self.reference.is_empty() || !self.subdir.is_empty() {
             id.push('#');
             id.push_str(&self.reference);
@@ -236,7 +158,7 @@ impl GitRef {
     }
 
     /// Returns the URL that git is called with, scheme included.
-    pub(crate) fn full_url(&self) -> String {
+    pub fn full_url(&self) -> String {
         if self.like_local {
             format!("https://{}", self.remote)
         } else {
@@ -245,12 +167,40 @@ impl GitRef {
     }
 
     /// Tells whether git speaks ssh.
-    pub(crate) fn is_ssh(&self) -> bool {
-        self.scheme == "ssh"
+    pub fn is_ssh(&self) -> bool {
+        self.url.scheme == "ssh"
+    }
+
+    /// Returns the last part of the path without `.git`.
+    pub fn short_name(&self) -> &str {
+        let base = self.url.path.rsplit('/').next().unwrap_or_default();
+        base.strip_suffix(".git").unwrap_or(base)
+    }
+
+    /// Tells whether the repository comes as plain TCP, which nobody can trust.
+    pub fn is_unencrypted(&self) -> bool {
+        matches!(self.url.scheme.as_str(), "git" | "http")
+    }
+
+    /// Returns the repository with `#ref`, whatever form the reference had.
+    pub fn with_fragment(&self) -> String {
+        if self.reference.is_empty() {
+            self.remote.clone()
+        } else {
+            format!("{}#{}", self.remote, self.reference)
+        }
+    }
+
+    /// Returns the repository with `#ref:subdir`, whatever form they had.
+    pub fn with_full_fragment(&self) -> String {
+        match rooted(&self.subdir).trim_start_matches('/') {
+            "" => self.with_fragment(),
+            subdir => format!("{}#{}:{subdir}", self.remote, self.reference),
+        }
     }
 
     /// Returns the attributes of the source.
-    pub(crate) fn attrs(&self) -> Vec<(&'static str, String)> {
+    pub fn attrs(&self) -> Vec<(&'static str, String)> {
         let truth = "true".to_owned();
         let mut attrs = vec![
             ("git.authheadersecret", "GIT_AUTH_HEADER".to_owned()),
@@ -281,11 +231,7 @@ impl GitRef {
 
 fn same(old: &mut String, new: String, what: &str) -> Result<(), String> {
     if !old.is_empty() && *old != new {
-        return Err(format!(
-            "{what} conflicts: {} vs {}",
-            go::quote(old),
-            go::quote(&new)
-        ));
+        return Err(format!("{what} conflicts: {} vs {}", quote(old), quote(&new)));
     }
     *old = new;
     Ok(())
@@ -295,5 +241,5 @@ fn truth(key: &str, value: &str) -> Result<bool, String> {
     if value.is_empty() {
         return Ok(true);
     }
-    go::parse_bool(value).ok_or_else(|| format!("invalid {key} value: {}", go::quote(value)))
+    parse_bool(value).ok_or_else(|| format!("invalid {key} value: {}", quote(value)))
 }
