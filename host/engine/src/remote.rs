@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use kiln_fetch::Caller;
 use kiln_fetch::Config;
 use kiln_fetch::Download;
 use kiln_fetch::FetchError;
@@ -18,7 +19,6 @@ use kiln_fetch::HttpAnswer;
 use kiln_fetch::HttpSource;
 use kiln_fetch::Known;
 use kiln_fetch::Resolved;
-use kiln_fetch::Secrets;
 use kiln_giturl::redact;
 use kiln_graph::Source;
 use kiln_image::Digest;
@@ -39,7 +39,6 @@ use crate::layers::Layer;
 use crate::layers::LayerId;
 use crate::layers::LayersError;
 use crate::layers::Ref;
-use crate::request::BuildRequest;
 
 /// Bucket of the files that servers may say have not changed.
 const FILES: &str = "source.http";
@@ -83,16 +82,35 @@ struct Version {
     layer: Digest,
 }
 
-/// What the user of a build lends.
-struct Lent<'r>(&'r BuildRequest);
+/// Asks for a source in the name of a step.
+struct Asking<'b> {
+    build: &'b BuildContext,
+    vertex: Digest,
+    download: Option<Downloading<'b>>,
+}
 
-impl Secrets for Lent<'_> {
+impl Caller for Asking<'_> {
     fn secret(&self, id: &str) -> Option<Vec<u8>> {
-        self.0.secrets.get(id).map(|secret| secret.0.to_vec())
+        self.build.request.secrets.get(id).map(|secret| secret.0.to_vec())
     }
 
     fn agent(&self, id: &str) -> Option<PathBuf> {
-        self.0.ssh.get(id).cloned()
+        self.build.request.ssh.get(id).cloned()
+    }
+
+    fn said(&self, line: &str) {
+        self.build.sink.emit(Event::Log {
+            vertex: self.vertex,
+            stream: Stream::Stderr,
+            data: format!("{line}\n").into_bytes(),
+            at: SystemTime::now(),
+        });
+    }
+
+    fn progress(&self, current: u64, total: Option<u64>) {
+        if let Some(download) = &self.download {
+            download.advance(current, total);
+        }
     }
 }
 
@@ -139,13 +157,12 @@ impl BuildContext {
             })
             .collect();
         let dir = self.layers.new_dir()?;
-        let report = Downloading::new(self, vertex, source);
-        let report_bytes = |current, total| report.advance(current, total);
-        let (lent, upper) = (Lent(&self.request), dir.upper());
-        let fetched = self
-            .fetchers
-            .http
-            .fetch(source, &known, &lent, &upper, &report_bytes);
+        let asking = Asking {
+            download: Some(Downloading::new(self, vertex, source)),
+            ..self.asking(vertex)
+        };
+        let upper = dir.upper();
+        let fetched = self.fetchers.http.fetch(source, &known, &asking, &upper);
         match fetched.await? {
             HttpAnswer::Known { etag, filename } => {
                 let found = versions.into_iter().find(|(version, _)| version.etag == etag);
@@ -160,7 +177,9 @@ impl BuildContext {
                 })
             }
             HttpAnswer::New(download) => {
-                report.done(download.size);
+                if let Some(report) = &asking.download {
+                    report.done(download.size);
+                }
                 let shown = format!("http url {}", redact(source.url.as_str()));
                 let owner = (source.uid, source.gid);
                 let layer = self.layers.commit_fetched(dir, owner, shown.clone()).await?;
@@ -245,9 +264,8 @@ impl BuildContext {
     pub(crate) async fn commit(&self, source: &GitSource, vertex: Digest) -> Result<Resolved, EngineError> {
         let cell = cell(&self.commits, format!("{source:?}"));
         let resolve = || async {
-            let log = |line: &str| self.log(vertex, line);
-            let lent = Lent(&self.request);
-            let resolved = self.fetchers.git.resolve(source, &lent, &log);
+            let asking = self.asking(vertex);
+            let resolved = self.fetchers.git.resolve(source, &asking);
             Ok::<_, EngineError>(resolved.await?)
         };
         Ok(cell.get_or_try_init(resolve).await?.clone())
@@ -257,9 +275,8 @@ impl BuildContext {
     pub(crate) async fn checkout(&self, source: &GitSource, vertex: Digest) -> Result<Ref, EngineError> {
         let resolved = self.commit(source, vertex).await?;
         let dir = self.layers.new_dir()?;
-        let log = |line: &str| self.log(vertex, line);
-        let (lent, upper) = (Lent(&self.request), dir.upper());
-        let checkout = self.fetchers.git.checkout(source, &resolved, &upper, &lent, &log);
+        let (asking, upper) = (self.asking(vertex), dir.upper());
+        let checkout = self.fetchers.git.checkout(source, &resolved, &upper, &asking);
         checkout.await?;
         let shown = format!("git snapshot for {}#{}", source.shown(), resolved.commit);
         let layer = self.layers.commit_fetched(dir, (0, 0), shown).await?;
@@ -281,9 +298,8 @@ impl BuildContext {
             Some("git") => {
                 let git = GitSource::parse(&source.identifier, &source.attrs)?;
                 let commit = self.commit(&git, vertex).await?;
-                let log = |line: &str| self.log(vertex, line);
-                let lent = Lent(&self.request);
-                let time = self.fetchers.git.commit_time(&git, &commit, &lent, &log);
+                let asking = self.asking(vertex);
+                let time = self.fetchers.git.commit_time(&git, &commit, &asking);
                 tell("git.commit-time", Some(time.await?.to_string()));
                 tell("git.commit", Some(commit.commit.clone()));
                 tell("git.tag", commit.tag);
@@ -317,13 +333,12 @@ impl BuildContext {
         Ok(ResolvedSource { pinned, attrs })
     }
 
-    fn log(&self, vertex: Digest, line: &str) {
-        self.sink.emit(Event::Log {
+    fn asking(&self, vertex: Digest) -> Asking<'_> {
+        Asking {
+            build: self,
             vertex,
-            stream: Stream::Stderr,
-            data: format!("{line}\n").into_bytes(),
-            at: SystemTime::now(),
-        });
+            download: None,
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 //! Servers and repositories are hostile: everything is bounded, checked before it is used, and never an option of a
 //! program. Must not know stores, graphs or layers, and reads no environment: who calls decides what is kept.
 
+mod caller;
 mod config;
 mod error;
 mod git;
 mod http;
-mod secrets;
 
+pub use caller::Caller;
+pub use caller::Nobody;
 pub use config::Config;
 pub use config::Limits;
 pub use config::Proxies;
@@ -21,5 +23,3 @@ pub use http::Http;
 pub use http::HttpAnswer;
 pub use http::HttpSource;
 pub use http::Known;
-pub use secrets::NoSecrets;
-pub use secrets::Secrets;

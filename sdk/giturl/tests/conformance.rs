@@ -15,8 +15,8 @@ fn table(name: &str) -> Vec<Value> {
     let root = std::env::var_os("KILN_SHARED").map_or_else(beside, PathBuf::from);
     let path = root.join("conformance/git/git_ref_tables.json");
     let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: set KILN_SHARED", path.display()));
-    let tables: Value = serde_json::from_slice(&text).unwrap();
-    let rows = tables[name].as_array().unwrap().clone();
+    let tables: Value = serde_json::from_slice(&text).expect("the tables are JSON");
+    let rows = tables[name].as_array().expect("a table is an array").clone();
     assert!(!rows.is_empty(), "{name}");
     rows
 }

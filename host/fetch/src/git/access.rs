@@ -9,11 +9,11 @@ use kiln_image::Digest;
 
 use super::remote::Remote;
 use super::source::GitSource;
+use crate::Caller;
 use crate::Config;
 use crate::FetchError;
-use crate::NoSecrets;
-use crate::Secrets;
-use crate::secrets::header;
+use crate::Nobody;
+use crate::caller::header;
 
 /// Name of the file, beside the repositories, with the keys of servers that were met for the first time.
 const KNOWN_HOSTS: &str = "known_hosts";
@@ -22,7 +22,7 @@ const KNOWN_HOSTS: &str = "known_hosts";
 pub(super) struct Access<'a> {
     config: &'a Config,
     source: &'a GitSource,
-    secrets: &'a dyn Secrets,
+    caller: &'a dyn Caller,
     agent: Option<PathBuf>,
     /// File with the keys of servers that the source names.
     known: Option<PathBuf>,
@@ -32,10 +32,10 @@ impl<'a> Access<'a> {
     pub(super) fn new(
         config: &'a Config,
         source: &'a GitSource,
-        secrets: &'a dyn Secrets,
+        caller: &'a dyn Caller,
     ) -> Result<Self, FetchError> {
         let id = source.agent.as_str();
-        let agent = if id.is_empty() { None } else { secrets.agent(id) };
+        let agent = if id.is_empty() { None } else { caller.agent(id) };
         if agent.is_none() && source.remote.is_ssh() {
             let id = if id.is_empty() { "default" } else { id };
             return Err(FetchError::SshMissing(id.to_owned()));
@@ -44,7 +44,7 @@ impl<'a> Access<'a> {
         Ok(Self {
             config,
             source,
-            secrets,
+            caller,
             agent,
             known,
         })
@@ -55,7 +55,7 @@ impl<'a> Access<'a> {
         Self {
             config,
             source,
-            secrets: &NoSecrets,
+            caller: &Nobody,
             agent: None,
             known: None,
         }
@@ -80,7 +80,7 @@ impl<'a> Access<'a> {
             } else {
                 name.clone()
             };
-            let Some(value) = header(self.secrets, &id) else {
+            let Some(value) = header(self.caller, &id) else {
                 continue;
             };
             let value = match kind {

@@ -85,10 +85,7 @@ impl Job<'_> {
             let mut again = true;
             loop {
                 let repository = self.repository(remote).await?;
-                match self
-                    .fill(&repository, remote, resolved, directory, (keep, budget))
-                    .await
-                {
+                match self.fill(&repository, resolved, directory, (keep, budget)).await {
                     // What a crash or a full disk left is not worth an error.
                     Err(error) if again && repository.old && is_damage(&error) => {
                         again = false;
@@ -113,17 +110,15 @@ impl Job<'_> {
     async fn fill(
         &self,
         repository: &Repository,
-        remote: &Remote,
         resolved: &Resolved,
         directory: &Path,
         (keep, budget): (bool, &mut Budget),
     ) -> Result<(Modules, Option<i64>), FetchError> {
-        self.fetch(repository, remote, resolved).await?;
-        let listing = self.listing(repository, remote, &resolved.commit, budget).await?;
+        self.fetch(repository, resolved).await?;
+        let listing = self.listing(repository, &resolved.commit, budget).await?;
         let modules = self.modules(repository, &resolved.commit, listing).await?;
         if keep {
-            self.keep_repository(repository, remote, resolved, directory)
-                .await?;
+            self.keep_repository(repository, resolved, directory).await?;
         } else {
             let index = repository.path.join("kiln-index");
             let _missing = std::fs::remove_file(&index);
@@ -161,9 +156,7 @@ impl Job<'_> {
         };
         let keep = self.source.keep_git_dir && self.source.subdir.is_empty();
         let repository = self.repository(remote).await?;
-        let filled = self
-            .fill(&repository, remote, &resolved, directory, (keep, budget))
-            .await;
+        let filled = self.fill(&repository, &resolved, directory, (keep, budget)).await;
         filled.map(|(modules, _)| modules)
     }
 
@@ -171,7 +164,6 @@ impl Job<'_> {
     async fn listing(
         &self,
         repository: &Repository,
-        remote: &Remote,
         commit: &str,
         budget: &mut Budget,
     ) -> Result<Vec<Link>, FetchError> {
@@ -184,7 +176,7 @@ impl Job<'_> {
                 let row = &rest[start..start + length];
                 start += length + 1;
                 let (size, link) = read_row(row);
-                budget.spend(size, remote)?;
+                budget.spend(size, &repository.remote)?;
                 links.extend(link);
             }
             rest.drain(..start);

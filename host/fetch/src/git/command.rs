@@ -283,7 +283,7 @@ impl Job<'_> {
         if text.trim().is_empty() {
             return;
         }
-        (self.log)(&text);
+        self.caller.said(&text);
         kept.push_str(&text);
         kept.push('\n');
         if let Some(cut) = kept.len().checked_sub(COMPLAINT) {

@@ -4,25 +4,19 @@ use kiln_image::Digest;
 
 use super::Job;
 use super::command::Call;
-use super::remote::Remote;
 use super::repository::Repository;
 use super::resolve::Resolved;
 use crate::FetchError;
 
 impl Job<'_> {
     /// Makes sure that the repository has a commit, with as little as the server can be talked into sending.
-    pub(super) async fn fetch(
-        &self,
-        repository: &Repository,
-        remote: &Remote,
-        wanted: &Resolved,
-    ) -> Result<(), FetchError> {
+    pub(super) async fn fetch(&self, repository: &Repository, wanted: &Resolved) -> Result<(), FetchError> {
         if self.has(repository, wanted).await {
             return Ok(());
         }
         if let Some(full) = &wanted.reference {
             let name = Digest::of(full).hex();
-            self.fetch_one(repository, remote, &format!("+{full}:refs/kiln/{name}"))
+            self.fetch_one(repository, &format!("+{full}:refs/kiln/{name}"))
                 .await?;
             if self.has(repository, wanted).await {
                 return Ok(());
@@ -31,19 +25,19 @@ impl Job<'_> {
         }
         let object = wanted.tag.as_ref().unwrap_or(&wanted.commit);
         let by_name = self
-            .fetch_one(repository, remote, &format!("+{object}:refs/kiln/{object}"))
+            .fetch_one(repository, &format!("+{object}:refs/kiln/{object}"))
             .await;
         if by_name.is_ok() && self.has(repository, wanted).await {
             return Ok(());
         }
         // The server gives nothing that no branch names: its history has to come.
-        self.fetch_all(repository, remote).await?;
+        self.fetch_all(repository).await?;
         if self.has(repository, wanted).await {
             return Ok(());
         }
         by_name?;
         Err(FetchError::GitNoRef {
-            remote: remote.shown(),
+            remote: repository.remote.shown(),
             reference: wanted.commit.clone(),
             output: String::new(),
         })
@@ -59,7 +53,7 @@ impl Job<'_> {
                 config: self.config,
                 source: self.source,
                 access: super::access::Access::none(self.config, self.source),
-                log: &|_| (),
+                caller: &crate::Nobody,
             };
             let call = Call::new("look into", &["cat-file", "-e", object]).at(&repository.path);
             if quiet.git(&call).await.is_err() {
@@ -70,12 +64,7 @@ impl Job<'_> {
     }
 
     /// Fetches without history. Servers that cannot leave it out send it.
-    async fn fetch_one(
-        &self,
-        repository: &Repository,
-        remote: &Remote,
-        pair: &str,
-    ) -> Result<(), FetchError> {
+    async fn fetch_one(&self, repository: &Repository, pair: &str) -> Result<(), FetchError> {
         let words = [
             "fetch",
             "--no-write-fetch-head",
@@ -86,12 +75,15 @@ impl Job<'_> {
             pair,
         ];
         let call = |words: &[&str]| Call::new("fetch remote", words);
-        match self.git(&call(&words).at(&repository.path).origin(remote)).await {
+        match self
+            .git(&call(&words).at(&repository.path).origin(&repository.remote))
+            .await
+        {
             Err(FetchError::Git { stderr, .. })
                 if stderr.contains("shallow") || stderr.contains("--depth") =>
             {
                 let words: Vec<&str> = words.into_iter().filter(|word| *word != "--depth=1").collect();
-                self.git(&call(&words).at(&repository.path).origin(remote))
+                self.git(&call(&words).at(&repository.path).origin(&repository.remote))
                     .await?;
                 Ok(())
             }
@@ -99,7 +91,7 @@ impl Job<'_> {
         }
     }
 
-    async fn fetch_all(&self, repository: &Repository, remote: &Remote) -> Result<(), FetchError> {
+    async fn fetch_all(&self, repository: &Repository) -> Result<(), FetchError> {
         let mut words = vec!["fetch", "--no-write-fetch-head", "--force"];
         if repository.path.join("shallow").exists() {
             words.push("--unshallow");
@@ -107,14 +99,13 @@ impl Job<'_> {
         words.extend(["origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
         let call = Call::new("fetch remote", &words)
             .at(&repository.path)
-            .origin(remote);
+            .origin(&repository.remote);
         self.git(&call).await.map(drop)
     }
 
     pub(super) async fn commit_time(&self, wanted: &Resolved) -> Result<i64, FetchError> {
-        let remote = &self.source.remote;
-        let repository = self.repository(remote).await?;
-        self.fetch(&repository, remote, wanted).await?;
+        let repository = self.repository(&self.source.remote).await?;
+        self.fetch(&repository, wanted).await?;
         self.time_of(&repository, &wanted.commit).await
     }
 

@@ -17,7 +17,6 @@ impl Job<'_> {
     pub(super) async fn keep_repository(
         &self,
         repository: &Repository,
-        remote: &Remote,
         resolved: &Resolved,
         directory: &Path,
     ) -> Result<(), FetchError> {
@@ -57,7 +56,7 @@ impl Job<'_> {
         self.git(&call(&["update-ref", "--no-deref", "HEAD", commit]).at(&own))
             .await?;
         for (key, value) in [
-            ("remote.origin.url", remote.shown()),
+            ("remote.origin.url", repository.remote.shown()),
             (
                 "remote.origin.fetch",
                 "+refs/heads/*:refs/remotes/origin/*".to_owned(),

@@ -19,16 +19,13 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use crate::Caller;
 use crate::Config;
 use crate::FetchError;
-use crate::Secrets;
 use access::Access;
 use checkout::Budget;
 pub use resolve::Resolved;
 pub use source::GitSource;
-
-/// Called with each line that git prints.
-type Log<'l> = &'l (dyn Fn(&str) + Sync);
 
 /// Makes checkouts. Repositories are kept and shared by everybody who uses the directory.
 #[derive(Debug)]
@@ -41,7 +38,7 @@ struct Job<'j> {
     config: &'j Config,
     source: &'j GitSource,
     access: Access<'j>,
-    log: Log<'j>,
+    caller: &'j dyn Caller,
 }
 
 impl Git {
@@ -54,13 +51,8 @@ impl Git {
     ///
     /// # Errors
     /// When the repository cannot be reached, has no such branch or tag, or another commit than is asked for.
-    pub async fn resolve(
-        &self,
-        source: &GitSource,
-        secrets: &dyn Secrets,
-        log: Log<'_>,
-    ) -> Result<Resolved, FetchError> {
-        self.timed(source, async { self.job(source, secrets, log)?.resolve().await })
+    pub async fn resolve(&self, source: &GitSource, caller: &dyn Caller) -> Result<Resolved, FetchError> {
+        self.timed(source, async { self.job(source, caller)?.resolve().await })
             .await
     }
 
@@ -73,11 +65,10 @@ impl Git {
         source: &GitSource,
         resolved: &Resolved,
         directory: &Path,
-        secrets: &dyn Secrets,
-        log: Log<'_>,
+        caller: &dyn Caller,
     ) -> Result<(), FetchError> {
         self.timed(source, async {
-            let job = self.job(source, secrets, log)?;
+            let job = self.job(source, caller)?;
             let mut budget = Budget::new(&self.config.limits);
             job.checkout(resolved, directory, &mut budget).await
         })
@@ -92,11 +83,10 @@ impl Git {
         &self,
         source: &GitSource,
         resolved: &Resolved,
-        secrets: &dyn Secrets,
-        log: Log<'_>,
+        caller: &dyn Caller,
     ) -> Result<i64, FetchError> {
         self.timed(source, async {
-            self.job(source, secrets, log)?.commit_time(resolved).await
+            self.job(source, caller)?.commit_time(resolved).await
         })
         .await
     }
@@ -112,19 +102,14 @@ impl Git {
         repository::remove_unused(&self.config.repositories, before)
     }
 
-    fn job<'j>(
-        &'j self,
-        source: &'j GitSource,
-        secrets: &'j dyn Secrets,
-        log: Log<'j>,
-    ) -> Result<Job<'j>, FetchError> {
-        let access = Access::new(&self.config, source, secrets)?;
+    fn job<'j>(&'j self, source: &'j GitSource, caller: &'j dyn Caller) -> Result<Job<'j>, FetchError> {
+        let access = Access::new(&self.config, source, caller)?;
         let config = &self.config;
         Ok(Job {
             config,
             source,
             access,
-            log,
+            caller,
         })
     }
 

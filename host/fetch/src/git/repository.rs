@@ -26,6 +26,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// A repository, locked.
 pub(super) struct Repository {
     pub(super) path: PathBuf,
+    pub(super) remote: Remote,
     /// It was there before.
     pub(super) old: bool,
     _lock: File,
@@ -47,6 +48,7 @@ impl Job<'_> {
         }
         Ok(Repository {
             path,
+            remote: remote.clone(),
             old,
             _lock: lock,
         })

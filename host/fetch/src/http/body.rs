@@ -17,8 +17,8 @@ use sha2::Sha256;
 use sha2::Sha384;
 use sha2::Sha512;
 
-use super::Report;
 use super::client::failed;
+use crate::Caller;
 use crate::FetchError;
 use crate::Limits;
 
@@ -40,7 +40,7 @@ impl Body<'_> {
         &self,
         mut response: Response,
         path: &Path,
-        report: Report<'_>,
+        caller: &dyn Caller,
     ) -> Result<(String, u64), FetchError> {
         let total = response.content_length().filter(|_| !self.gzip);
         if total.is_some_and(|total| total > self.limits.bytes) {
@@ -71,7 +71,7 @@ impl Body<'_> {
                     return Err(self.too_large());
                 }
             }
-            report(out.sink().size, total);
+            caller.progress(out.sink().size, total);
         }
         let sink = out.finish().map_err(FetchError::file("write", path))?;
         let time = time_of(self.modified);

@@ -16,10 +16,10 @@ use reqwest::Response;
 use reqwest::StatusCode;
 use url::Url;
 
+use crate::Caller;
 use crate::Config;
 use crate::FetchError;
-use crate::Secrets;
-use crate::secrets::header;
+use crate::caller::header;
 use body::Body;
 use client::Client;
 pub use source::HttpSource;
@@ -67,9 +67,6 @@ pub enum HttpAnswer {
     New(Download),
 }
 
-/// Called with the bytes that are there and, where it is known, how many there will be.
-type Report<'r> = &'r (dyn Fn(u64, Option<u64>) + Sync);
-
 /// Fetches files.
 #[derive(Debug)]
 pub struct Http {
@@ -97,17 +94,16 @@ impl Http {
         &self,
         source: &HttpSource,
         known: &[Known],
-        secrets: &dyn Secrets,
+        caller: &dyn Caller,
         directory: &Path,
-        report: Report<'_>,
     ) -> Result<HttpAnswer, FetchError> {
         let fetch = Fetch {
             http: self,
             source,
             known,
-            authorization: authorization(source, secrets)?,
+            authorization: authorization(source, caller)?,
             directory,
-            report,
+            caller,
         };
         let limit = self.limits.time;
         tokio::time::timeout(limit, fetch.run())
@@ -120,18 +116,18 @@ impl Http {
 }
 
 /// Returns the `Authorization` header that the user gave for the source's host.
-fn authorization(source: &HttpSource, secrets: &dyn Secrets) -> Result<Option<String>, FetchError> {
+fn authorization(source: &HttpSource, caller: &dyn Caller) -> Result<Option<String>, FetchError> {
     if let Some(id) = &source.auth_secret {
-        let value = header(secrets, id).ok_or_else(|| FetchError::SecretMissing(id.clone()))?;
+        let value = header(caller, id).ok_or_else(|| FetchError::SecretMissing(id.clone()))?;
         return value.map(Some);
     }
     let host = source.url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     // As in BuildKit a token wins over a header.
-    if let Some(token) = header(secrets, &format!("{TOKEN_SECRET}{host}")) {
+    if let Some(token) = header(caller, &format!("{TOKEN_SECRET}{host}")) {
         return Ok(Some(format!("Bearer {}", token?)));
     }
-    header(secrets, &format!("{HEADER_SECRET}{host}")).transpose()
+    header(caller, &format!("{HEADER_SECRET}{host}")).transpose()
 }
 
 struct Fetch<'f> {
@@ -140,7 +136,7 @@ struct Fetch<'f> {
     known: &'f [Known],
     authorization: Option<String>,
     directory: &'f Path,
-    report: Report<'f>,
+    caller: &'f dyn Caller,
 }
 
 impl Fetch<'_> {
@@ -243,7 +239,7 @@ impl Fetch<'_> {
             mode: self.source.mode.unwrap_or(0o600),
             modified: modified.unwrap_or_default(),
         };
-        let (digest, size) = body.write(response, &path, self.report).await?;
+        let (digest, size) = body.write(response, &path, self.caller).await?;
         if let Some(expected) = &self.source.checksum
             && *expected != digest
         {
