@@ -55,6 +55,17 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the components that are there.
+pub(crate) fn built(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let plugins = discover(&root.join("plugins"))?;
+    let component = |plugin: &Plugin| root.join("target/plugins").join(format!("{}.wasm", plugin.name));
+    Ok(plugins
+        .iter()
+        .map(component)
+        .filter(|path| path.is_file())
+        .collect())
+}
+
 /// Finds the folders below `dir` whose crate is a `cdylib`, sorted by name.
 fn discover(dir: &Path) -> anyhow::Result<Vec<Plugin>> {
     let mut plugins = Vec::new();

@@ -2,6 +2,8 @@
 
 mod args;
 mod commands;
+mod compiler;
+mod embedded;
 mod exit;
 mod progress;
 mod report;

@@ -14,6 +14,7 @@ use kiln_exec::Network;
 use kiln_exec::OciExecutor;
 use kiln_image::Platform;
 use kiln_plugin::Frontend;
+use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
 use kiln_plugin::PluginRef;
 use kiln_plugin::PluginRefError;
@@ -22,13 +23,13 @@ use kiln_wasm::RuntimeConfig;
 
 use crate::args::ArgError;
 use crate::args::Surroundings;
+use crate::compiler::Helper;
+use crate::embedded;
 use crate::exit::Failure;
 use crate::report::Report;
 use crate::settings::Settings;
 
-/// The frontend for Dockerfiles, embedded.
-const DOCKERFILE: &[u8] = include_bytes!(env!("KILN_FRONTEND_DOCKERFILE"));
-/// What it is called.
+/// What the embedded frontend for Dockerfiles is called.
 const DOCKERFILE_NAME: &str = "builtin:dockerfile";
 /// Largest component that is read from a file, in bytes; the runtime has its own limit.
 const LARGEST_COMPONENT: u64 = 256 << 20;
@@ -206,10 +207,7 @@ struct Components {
 
 impl Components {
     fn new(root: &Path, around: &Surroundings, limits: &[String]) -> Result<Self, Failure> {
-        let mut config = RuntimeConfig {
-            cache_dir: Some(root.join("wasm")),
-            ..RuntimeConfig::default()
-        };
+        let mut config = runtime_config(root);
         for limit in limits {
             let set = config.frontend.set(limit);
             set.map_err(|e| Failure::usage(Report::prefixed("invalid `--plugin-limit`", &e)))?;
@@ -281,19 +279,41 @@ fn unusable(plugin: &str, message: String) -> PluginError {
 
 #[async_trait]
 impl Frontends for Components {
-    async fn open(&self, reference: Option<&str>) -> Result<Arc<dyn Frontend>, PluginError> {
+    async fn open(
+        &self,
+        reference: Option<&str>,
+        memo: Option<Arc<dyn MemoStore>>,
+    ) -> Result<Arc<dyn Frontend>, PluginError> {
         let component = self.component(reference)?;
-        let runtime = self.runtime().await?.clone();
+        let runtime = self.runtime().await?.with_memo(memo);
         let name = match (&component, reference) {
             (Some(_), Some(reference)) => reference.to_owned(),
             _ => DOCKERFILE_NAME.to_owned(),
         };
         // Compiling takes seconds when there is no machine code yet.
         let plugin = name.clone();
-        let load = move || runtime.frontend(&name, component.as_deref().unwrap_or(DOCKERFILE), None);
+        let load = move || match component {
+            Some(component) => runtime.frontend(&name, &component, None),
+            None => dockerfile(&runtime),
+        };
         let loaded = tokio::task::spawn_blocking(load).await;
         loaded.map_err(|error| unusable(&plugin, error.to_string()))?
     }
+}
+
+fn runtime_config(root: &Path) -> RuntimeConfig {
+    RuntimeConfig {
+        cache_dir: Some(root.join("wasm")),
+        compiler: Some(Arc::new(Helper)),
+        ..RuntimeConfig::default()
+    }
+}
+
+/// Loads the embedded frontend.
+fn dockerfile(runtime: &Runtime) -> Result<Arc<dyn Frontend>, PluginError> {
+    let plugin = embedded::find("frontend-dockerfile")
+        .ok_or_else(|| unusable(DOCKERFILE_NAME, "this program was built without it".to_owned()))?;
+    runtime.frontend(DOCKERFILE_NAME, plugin.component, plugin.code)
 }
 
 /// Returns docker's file with credentials, whether it is there or not: `$DOCKER_CONFIG` or `~/.docker`.
@@ -309,11 +329,9 @@ pub(crate) fn docker_config(around: &Surroundings) -> Option<PathBuf> {
 /// # Errors
 /// When this machine cannot run components.
 pub(crate) fn try_plugins(around: &Surroundings) -> Result<(), Failure> {
-    let config = RuntimeConfig {
-        cache_dir: Some(root(around)?.join("wasm")),
-        ..RuntimeConfig::default()
-    };
-    let runtime = Runtime::open(config).map_err(|e| Failure::failed(Report::of(&e)))?;
-    let loaded = runtime.frontend(DOCKERFILE_NAME, DOCKERFILE, None);
-    loaded.map(drop).map_err(|e| Failure::failed(Report::of(&e)))
+    let runtime =
+        Runtime::open(runtime_config(&root(around)?)).map_err(|e| Failure::failed(Report::of(&e)))?;
+    dockerfile(&runtime)
+        .map(drop)
+        .map_err(|e| Failure::failed(Report::of(&e)))
 }

@@ -7,16 +7,22 @@ use async_trait::async_trait;
 use kiln_exec::Executor;
 use kiln_image::Platform;
 use kiln_plugin::Frontend;
+use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
 
 /// Opens frontends. The command line wires it to the component runtime; tests to what they like.
 #[async_trait]
 pub trait Frontends: Send + Sync {
-    /// Returns the frontend that `reference` names, or the default one.
+    /// Returns the frontend that `reference` names, or the default one, which remembers its answers in `memo` if it
+    /// can. Without a memo nothing of the call may stay.
     ///
     /// # Errors
     /// When there is none, or it cannot be loaded.
-    async fn open(&self, reference: Option<&str>) -> Result<Arc<dyn Frontend>, PluginError>;
+    async fn open(
+        &self,
+        reference: Option<&str>,
+        memo: Option<Arc<dyn MemoStore>>,
+    ) -> Result<Arc<dyn Frontend>, PluginError>;
 }
 
 /// How an engine is set up.

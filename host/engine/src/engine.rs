@@ -39,6 +39,7 @@ use crate::index::StoreIndex;
 use crate::layers::Layers;
 use crate::layers::LayersConfig;
 use crate::layers::Ref;
+use crate::memo::StoreMemo;
 use crate::observer::Reporter;
 use crate::outcome::BuildOutcome;
 use crate::request::BuildRequest;
@@ -173,6 +174,7 @@ impl Engine {
         };
         self.store.gc_all(&policies)?;
         self.fetchers.git.tidy(REPOSITORIES).map_err(EngineError::from)?;
+        StoreMemo::trim(&self.store)?;
         Ok(())
     }
 }
@@ -257,7 +259,8 @@ impl Run {
         part.done();
         step.finish(End::Done);
         let reference = self.build.request.frontend.as_deref();
-        let frontend = self.build.config.frontends.open(reference).await;
+        let memo = StoreMemo::for_request(self.build.layers.store(), &self.build.request);
+        let frontend = self.build.config.frontends.open(reference, memo).await;
         Ok(Loaded {
             frontend: frontend.map_err(BuildError::Plugin)?,
             files,

@@ -18,6 +18,7 @@ mod images;
 mod index;
 mod keys;
 mod layers;
+mod memo;
 mod observer;
 mod ops;
 mod outcome;

@@ -34,11 +34,15 @@ pub enum Limit {
     Log,
     /// Size of the component in bytes.
     Component,
+    /// Processor time for compiling the component.
+    CompileTime,
+    /// Memory for compiling the component, as address space, in bytes.
+    CompileMemory,
 }
 
 impl Limit {
     /// All limits.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Memory,
         Self::Table,
         Self::Instances,
@@ -51,6 +55,8 @@ impl Limit {
         Self::Output,
         Self::Log,
         Self::Component,
+        Self::CompileTime,
+        Self::CompileMemory,
     ];
 
     /// Returns the name on the command line.
@@ -68,6 +74,8 @@ impl Limit {
             Self::Output => "output",
             Self::Log => "log",
             Self::Component => "component",
+            Self::CompileTime => "compile-time",
+            Self::CompileMemory => "compile-memory",
         }
     }
 
@@ -96,6 +104,8 @@ impl fmt::Display for Limit {
             Self::Output => "output size",
             Self::Log => "log size",
             Self::Component => "component size",
+            Self::CompileTime => "processor time",
+            Self::CompileMemory => "memory",
         })
     }
 }
@@ -125,6 +135,10 @@ pub struct Limits {
     pub log: u64,
     /// Size of the component in bytes.
     pub component: u64,
+    /// Processor time for compiling the component.
+    pub compile_time: Duration,
+    /// Memory for compiling the component, as address space, in bytes.
+    pub compile_memory: u64,
 }
 
 impl Limits {
@@ -143,6 +157,9 @@ impl Limits {
             output: 32 * MIB,
             log: MIB,
             component: 64 * MIB,
+            // A Python component takes some 20 s on two processors.
+            compile_time: Duration::from_secs(180),
+            compile_memory: 4096 * MIB,
         }
     }
 
@@ -195,9 +212,14 @@ impl Limits {
             "output" => &mut self.output,
             "log" => &mut self.log,
             "component" => &mut self.component,
-            "wall" => {
-                self.wall =
+            "compile-memory" => &mut self.compile_memory,
+            "wall" | "compile-time" => {
+                let time =
                     time(value).ok_or_else(|| LimitError::value(name, value, "a time such as `30s`"))?;
+                match name {
+                    "wall" => self.wall = time,
+                    _ => self.compile_time = time,
+                }
                 return Ok(());
             }
             _ => {
@@ -226,6 +248,8 @@ impl Limits {
             Limit::Output => bytes(self.output),
             Limit::Log => bytes(self.log),
             Limit::Component => bytes(self.component),
+            Limit::CompileTime => format!("{:?}", self.compile_time),
+            Limit::CompileMemory => bytes(self.compile_memory),
         }
     }
 }

@@ -6,11 +6,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A path below the root of a tree: bytes, relative, without empty, `.` or `..` components and without NUL. The empty
 /// path is the root itself. The order is that of a walk: a directory, then all that is in it, then its next sibling.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct TreePath(Box<[u8]>);
+pub struct TreePath(Arc<[u8]>);
 
 /// Longest path that is accepted, in bytes (Linux's `PATH_MAX`).
 const MAX_PATH: usize = 4096;

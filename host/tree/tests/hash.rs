@@ -15,13 +15,13 @@ use kiln_tree::Content;
 use kiln_tree::Entry;
 use kiln_tree::Node;
 use kiln_tree::hash::FileDigests;
+use kiln_tree::hash::Missing;
 use kiln_tree::hash::Options;
 use kiln_tree::hash::RootHeader;
 use kiln_tree::hash::Selector;
 use kiln_tree::hash::checksum;
 use kiln_tree::hash::content_key;
 use kiln_tree::hash::dedupe_paths;
-use kiln_tree::hash::wanted_files;
 use serde_json::Value;
 
 /// Hashes contents in memory and keeps count.
@@ -72,9 +72,11 @@ fn of(layers: &str, query: &str) -> String {
     };
     let mut asked = files.0.into_inner();
     if got.len() == 64 {
-        let wanted = wanted_files(&tree(layers), words[0], &options).unwrap();
+        let missing = Missing::new(|_| None);
+        checksum(&tree(layers), words[0], &options, &missing).unwrap();
         assert_eq!(
-            wanted
+            missing
+                .into_files()
                 .iter()
                 .map(|(file, _)| file.path.to_string())
                 .collect::<Vec<_>>(),

@@ -62,17 +62,29 @@ impl Runtime {
             .or_else(|| self.shared.code.load(engine, &digest));
         let component = match there {
             Some(component) => component,
-            None => {
-                let made = Component::from_binary(engine, bytes).map_err(|e| compile_error(name, &e))?;
-                self.shared.code.keep(&digest, &made);
-                made
-            }
+            None => self.compile(name, bytes, &digest)?,
         };
         Ok(Loaded {
             name: name.to_owned(),
             digest,
             component,
         })
+    }
+
+    /// Compiles a component and keeps its code.
+    fn compile(&self, name: &str, bytes: &[u8], digest: &Digest) -> Result<Component, PluginError> {
+        let engine = &self.shared.engine;
+        let limits = &self.shared.config.frontend;
+        let code = match &self.shared.config.compiler {
+            Some(compiler) => compiler.compile(bytes, limits).map_err(|e| e.of(name, limits))?,
+            None => self.precompile(name, bytes)?,
+        };
+        let made = MachineCode::made(engine, &code).ok_or_else(|| PluginError::Compile {
+            plugin: name.to_owned(),
+            message: "the compiler is of another version than this program".to_owned(),
+        })?;
+        self.shared.code.keep(digest, &code);
+        Ok(made)
     }
 }
 

@@ -5,12 +5,15 @@
 //! and of what the engine does with an answer.
 
 mod call;
+mod compiler;
 mod component;
 mod machine_code;
 mod memo;
 mod runtime;
 mod v0_1;
 
+pub use compiler::CompileError;
+pub use compiler::Compiler;
 pub use runtime::Runtime;
 pub use runtime::RuntimeConfig;
 pub use runtime::RuntimeError;

@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use kiln_image::Digest;
 use wasmtime::Engine;
@@ -19,6 +20,8 @@ use wasmtime::component::Component;
 
 use crate::RuntimeError;
 
+/// Most bytes of code that are kept; some twenty components of interpreters.
+const MOST: u64 = 1 << 30;
 /// Length of the checksum in front of the code.
 const SUM: usize = 4;
 
@@ -58,15 +61,19 @@ impl MachineCode {
         deserialize(engine, code)
     }
 
+    /// Returns the component whose code this program has just made.
+    pub(crate) fn made(engine: &Engine, code: &[u8]) -> Option<Component> {
+        deserialize(engine, code)
+    }
+
     /// Keeps code. What goes wrong is no error: the code is made again next time.
-    pub(crate) fn keep(&self, digest: &Digest, component: &Component) {
+    pub(crate) fn keep(&self, digest: &Digest, code: &[u8]) {
         let Some(path) = self.path(digest) else { return };
-        let kept = component
-            .serialize()
-            .map_err(|error| error.to_string())
-            .and_then(|code| write(&path, &code).map_err(|error| error.to_string()));
-        if let Err(error) = kept {
-            tracing::warn!(path = %path.display(), error, "cannot keep machine code of a plugin");
+        if let Err(error) = write(&path, code) {
+            tracing::warn!(path = %path.display(), %error, "cannot keep machine code of a plugin");
+        }
+        if let Some(dir) = &self.dir {
+            make_room(dir, MOST);
         }
     }
 
@@ -78,9 +85,10 @@ impl MachineCode {
 
 #[expect(unsafe_code, reason = "wasmtime takes machine code on trust")]
 fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
-    // SAFETY: the code was made by `serialize` or `precompile_component` of this program or an earlier build of it,
-    // and is unchanged: it is either part of this executable, or was read from a directory that `prepare` found to be
-    // this user's alone and agrees with its checksum. wasmtime refuses code of other versions and settings.
+    // SAFETY: the code was made by `precompile_component` of this program or an earlier build of it, and is unchanged:
+    // it is part of this executable, or came from the compiler of this very program, or was read from a directory that
+    // `prepare` found to be this user's alone and agrees with its checksum. wasmtime refuses code of other versions and
+    // settings.
     unsafe { Component::deserialize(engine, code) }.ok()
 }
 
@@ -114,6 +122,26 @@ fn prepare(dir: &Path) -> Result<(), RuntimeError> {
     Ok(())
 }
 
+/// Removes what was made longest ago, until `most` bytes are left. Others may do the same at the same time.
+fn make_room(dir: &Path, most: u64) {
+    let listing = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<(SystemTime, u64, PathBuf)> = listing
+        .filter_map(|entry| {
+            let meta = entry.metadata().ok()?;
+            Some((meta.modified().ok()?, meta.len(), entry.path()))
+        })
+        .collect();
+    files.sort_unstable();
+    let mut left: u64 = files.iter().map(|(_, size, _)| size).sum();
+    for (_, size, path) in files {
+        if left <= most {
+            break;
+        }
+        _ = fs::remove_file(path);
+        left -= size;
+    }
+}
+
 fn write(path: &Path, code: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
@@ -140,5 +168,29 @@ impl Hasher for Fnv {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_code_makes_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["b", "a", "c"];
+        for (age, name) in names.iter().enumerate() {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            file.set_len(10).unwrap();
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64);
+            file.set_modified(time).unwrap();
+        }
+        let left = |most| {
+            make_room(dir.path(), most);
+            names.map(|name| dir.path().join(name).exists())
+        };
+        assert_eq!(left(30), [true, true, true]);
+        assert_eq!(left(29), [false, true, true]);
+        assert_eq!(left(0), [false, false, false]);
     }
 }

@@ -14,6 +14,7 @@ use wasmtime::Engine;
 use wasmtime::OptLevel;
 use wasmtime::WasmBacktraceDetails;
 
+use crate::compiler::Compiler;
 use crate::machine_code::MachineCode;
 use crate::v0_1;
 
@@ -33,6 +34,8 @@ pub struct RuntimeConfig {
     pub instances: usize,
     /// Where answers are remembered, if anywhere.
     pub memo: Option<Arc<dyn MemoStore>>,
+    /// Who compiles; this process without one.
+    pub compiler: Option<Arc<dyn Compiler>>,
 }
 
 impl Default for RuntimeConfig {
@@ -42,6 +45,7 @@ impl Default for RuntimeConfig {
             frontend: Limits::frontend(),
             instances: 4 * std::thread::available_parallelism().map_or(1, usize::from),
             memo: None,
+            compiler: None,
         }
     }
 }
@@ -53,6 +57,7 @@ impl std::fmt::Debug for RuntimeConfig {
             .field("frontend", &self.frontend)
             .field("instances", &self.instances)
             .field("memo", &self.memo.is_some())
+            .field("compiler", &self.compiler.is_some())
             .finish()
     }
 }
@@ -89,6 +94,7 @@ pub enum RuntimeError {
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) memo: Option<Arc<dyn MemoStore>>,
 }
 
 pub(crate) struct Shared {
@@ -116,6 +122,7 @@ impl Runtime {
         let code = MachineCode::open(&engine, config.cache_dir.clone())?;
         start_ticking(&engine)?;
         Ok(Self {
+            memo: config.memo.clone(),
             shared: Arc::new(Shared {
                 engine,
                 code,
@@ -123,6 +130,12 @@ impl Runtime {
                 config,
             }),
         })
+    }
+
+    /// Returns the same runtime, with frontends that remember their answers in `memo`, or nowhere.
+    #[must_use]
+    pub fn with_memo(&self, memo: Option<Arc<dyn MemoStore>>) -> Self {
+        Self { memo, ..self.clone() }
     }
 
     /// Makes a frontend of a component. `name` is what errors call it; `precompiled` is what

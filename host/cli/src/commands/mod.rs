@@ -2,6 +2,7 @@
 
 mod build;
 mod call;
+mod compile_plugin;
 mod completion;
 mod doctor;
 mod du;
@@ -74,12 +75,18 @@ enum Command {
     Completion(completion::CompletionArgs),
     /// Print the manual, or write its pages to a directory
     Man(man::ManArgs),
+    /// Make machine code of a component; kiln runs it for itself
+    #[command(hide = true)]
+    CompilePlugin(compile_plugin::CompilePluginArgs),
 }
 
 impl Cli {
     /// Tells whether the command needs the user namespace: it handles files of many owners.
     pub(crate) fn needs_namespace(&self) -> bool {
-        !matches!(self.command, Command::Completion(_) | Command::Man(_))
+        !matches!(
+            self.command,
+            Command::Completion(_) | Command::Man(_) | Command::CompilePlugin(_)
+        )
     }
 
     /// Runs the command.
@@ -97,6 +104,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Completion(args) => completion::run(&args),
             Command::Man(args) => man::run(&args),
+            Command::CompilePlugin(args) => compile_plugin::run(&args),
         }
     }
 }
@@ -150,9 +158,14 @@ fn reference(text: &str) -> Result<Reference, Failure> {
 
 /// Writes data to standard output. A reader that has gone away is no error.
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`].
+fn print_bytes(data: &[u8]) -> Result<(), Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(data).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::io("write the output", &error))
         }

@@ -137,20 +137,24 @@ impl LocalTree {
         self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the digest of a regular file: from the cache, or by `hash`, which is given the entry.
+    /// Returns the digest of a regular file that is as it was when it was hashed.
+    pub(crate) fn known_digest(&self, entry: &Entry) -> Option<Digest> {
+        let stat = self.stat(&entry.path).copied().unwrap_or_default();
+        let digests = self.digests();
+        let fresh = digests.fresh.get(&entry.path).copied();
+        fresh.or_else(|| digests.cache.get(&entry.path, &stat))
+    }
+
+    /// Returns the digest of a regular file: what is known, or by `hash`, which is given the entry.
     pub(crate) fn file_digest(
         &self,
         entry: &Entry,
         hash: impl FnOnce(&Entry) -> io::Result<Digest>,
     ) -> io::Result<Digest> {
-        let stat = self.stat(&entry.path).copied().unwrap_or_default();
-        {
-            let digests = self.digests();
-            let known = digests.fresh.get(&entry.path).copied();
-            if let Some(known) = known.or_else(|| digests.cache.get(&entry.path, &stat)) {
-                return Ok(known);
-            }
+        if let Some(known) = self.known_digest(entry) {
+            return Ok(known);
         }
+        let stat = self.stat(&entry.path).copied().unwrap_or_default();
         let read_at = SystemTime::now();
         let digest = hash(entry)?;
         let mut digests = self.digests();
@@ -161,28 +165,18 @@ impl LocalTree {
         Ok(digest)
     }
 
-    /// Hashes on several threads those of `files` whose digest is not known. Each comes with what is hashed before it.
+    /// Hashes `files` on several threads. Each comes with what is hashed before it.
     pub(crate) fn hash_ahead(
         &self,
         files: &[(Entry, Vec<u8>)],
         threads: usize,
         hash: &(dyn Fn(&Entry, &[u8]) -> io::Result<Digest> + Sync),
     ) {
-        let unknown: Vec<&(Entry, Vec<u8>)> = {
-            let digests = self.digests();
-            let is_unknown = |entry: &Entry| {
-                !digests.fresh.contains_key(&entry.path)
-                    && self
-                        .stat(&entry.path)
-                        .is_none_or(|stat| digests.cache.get(&entry.path, stat).is_none())
-            };
-            files.iter().filter(|(entry, _)| is_unknown(entry)).collect()
-        };
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..threads.min(unknown.len().div_ceil(16)) {
+            for _ in 0..threads.min(files.len().div_ceil(16)) {
                 scope.spawn(|| {
-                    while let Some((entry, header)) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some((entry, header)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // A file that cannot be read is reported by who needs it.
                         let _ = self.file_digest(entry, |entry| hash(entry, header));
                     }

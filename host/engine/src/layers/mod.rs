@@ -331,9 +331,9 @@ impl Layers {
     }
 
     /// Returns a layer that is known by what it changes.
-    pub(crate) fn of_changes(&self, changes: ChangeSet, created_by: String) -> Arc<Layer> {
+    pub(crate) fn of_changes(&self, changes: Arc<ChangeSet>, created_by: String) -> Arc<Layer> {
         let state = State {
-            changes: Some(Arc::new(changes)),
+            changes: Some(changes),
             ..State::default()
         };
         self.layer(random_id(), Origin::Made, created_by, state)

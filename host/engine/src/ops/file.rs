@@ -70,10 +70,13 @@ pub(super) async fn run(
             work.changes.push(change);
         }
         if let Some(output) = action.output {
-            let changes = work
-                .changes
-                .iter()
-                .fold(ChangeSet::default(), |all, change| all.then(change));
+            let changes = match work.changes.as_slice() {
+                [only] => only.clone(),
+                some => Arc::new(
+                    some.iter()
+                        .fold(ChangeSet::default(), |all, change| all.then(change)),
+                ),
+            };
             let layer = build.layers.of_changes(changes, ctx.vertex().name.clone());
             outputs.push((output, work.base.push(layer)));
         }
@@ -260,29 +263,20 @@ pub(super) async fn content_digest(
         .iter()
         .map(|selector| selection(selector, root))
         .collect();
-    let whole = [hash::Selector {
-        path: "/".to_owned(),
-        ..hash::Selector::default()
-    }];
-    let mut wanted = Vec::new();
-    for selector in if selectors.is_empty() {
-        &whole
-    } else {
-        selectors.as_slice()
-    } {
-        wanted.extend(hash::wanted_files(&tree, &selector.path, &selector.options).map_err(failed)?);
+    let known = |entry: &Entry| context.as_ref().and_then(|context| context.known_digest(entry));
+    let missing = hash::Missing::new(known);
+    let key = hash::content_key(&tree, &selectors, root, &missing).map_err(failed)?;
+    let missing = missing.into_files();
+    if missing.is_empty() {
+        return Ok(key);
     }
-    let files = wanted
-        .iter()
-        .map(|(entry, _)| entry)
-        .filter(|_| context.is_none())
-        .cloned();
-    let contents = build.layers.contents_of(files.collect()).await?;
+    let files = missing.iter().map(|(entry, _)| entry);
+    let contents = build.layers.contents_of(files.cloned().collect()).await?;
     let threads = build.config.threads;
     let work = move || {
         let digests = Digests { context, contents };
         if let Some(context) = &digests.context {
-            context.hash_ahead(&wanted, threads, &|entry, header| digests.read(entry, header));
+            context.hash_ahead(&missing, threads, &|entry, header| digests.read(entry, header));
         }
         hash::content_key(&tree, &selectors, root, &digests).map_err(failed)
     };

@@ -1,8 +1,5 @@
 //! The digest of one path of a tree.
 
-use std::cell::RefCell;
-use std::io;
-
 use kiln_image::Digest;
 use kiln_image::Hasher;
 use kiln_pattern::Patterns;
@@ -96,24 +93,6 @@ pub fn checksum(
         hasher.update(digest.to_string());
     }
     Ok(hasher.finish())
-}
-
-/// Returns the files that [`checksum`] asks for, each with its header, in that order: to hash them beforehand, several
-/// at once.
-///
-/// # Errors
-/// As [`checksum`].
-pub fn wanted_files(tree: &Tree, path: &str, options: &Options) -> Result<Vec<(Entry, Vec<u8>)>, OpError> {
-    struct Wanted(RefCell<Vec<(Entry, Vec<u8>)>>);
-    impl FileDigests for Wanted {
-        fn digest(&self, file: &Entry, header: &[u8]) -> io::Result<Digest> {
-            self.0.borrow_mut().push((file.clone(), header.to_vec()));
-            Ok(Digest::from_bytes([0; 32]))
-        }
-    }
-    let wanted = Wanted(RefCell::default());
-    checksum(tree, path, options, &wanted)?;
-    Ok(wanted.0.into_inner())
 }
 
 /// Returns the patterns of a list; none for an empty one.

@@ -6,13 +6,14 @@
 mod checksum;
 mod filter;
 mod header;
+mod missing;
 mod selector;
 
 pub use checksum::Options;
 pub use checksum::RootHeader;
 pub use checksum::checksum;
-pub use checksum::wanted_files;
 pub use header::header;
+pub use missing::Missing;
 pub use selector::Selector;
 pub use selector::content_key;
 pub use selector::dedupe_paths;

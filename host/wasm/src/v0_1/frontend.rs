@@ -134,7 +134,7 @@ impl WasmFrontend {
         mut session: Session,
     ) -> Result<Outcome, PluginError> {
         let started = Instant::now();
-        let memo = self.runtime.shared.config.memo.clone();
+        let memo = self.runtime.memo.clone();
         if let Some(memo) = &memo {
             if let Some(known) = memo::recall(&**memo, key, &mut session).await {
                 let bridge = Arc::clone(&session.bridge);

@@ -1,0 +1,125 @@
+//! Remembered answers of frontends, in the store's database: bucket `frontend.memo`, the value behind the time in
+//! nanoseconds when it was put there, big endian.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use kiln_plugin::MemoStore;
+use kiln_store::Store;
+use kiln_store::StoreError;
+
+use crate::request::BuildRequest;
+
+const BUCKET: &str = "frontend.memo";
+/// Length of the time in front of a value.
+const TIME: usize = 8;
+/// Largest value that is kept, in bytes.
+const LARGEST: usize = 1 << 20;
+/// Most bytes of all values; the oldest go first, until half of it is left.
+const MOST: usize = 8 << 20;
+/// Arguments that may hold passwords and are part of no key and no history.
+const PROXIES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+/// Remembers in the store.
+#[derive(Debug)]
+pub(crate) struct StoreMemo {
+    store: Store,
+}
+
+impl StoreMemo {
+    /// Returns a memo for frontends of that request; none when what they answer must not be written down.
+    pub(crate) fn for_request(store: &Store, request: &BuildRequest) -> Option<Arc<dyn MemoStore>> {
+        let private = |(name, _): &(String, String)| PROXIES.contains(&name.to_ascii_lowercase().as_str());
+        if request.args.iter().any(private) {
+            return None;
+        }
+        Some(Arc::new(Self { store: store.clone() }))
+    }
+
+    /// Makes room.
+    pub(crate) fn trim(store: &Store) -> Result<(), StoreError> {
+        trim_to(store, MOST)
+    }
+}
+
+fn trim_to(store: &Store, most: usize) -> Result<(), StoreError> {
+    let rows = store.scan(BUCKET, b"")?;
+    let mut left: usize = rows.iter().map(|(_, value)| value.len()).sum();
+    if left <= most {
+        return Ok(());
+    }
+    let mut rows: Vec<_> = rows
+        .iter()
+        .map(|(key, value)| (value.get(..TIME), key, value.len()))
+        .collect();
+    rows.sort_unstable();
+    store.transaction(|entries| {
+        for (_, key, size) in &rows {
+            if left <= most / 2 {
+                break;
+            }
+            entries.delete(BUCKET, key)?;
+            left -= size;
+        }
+        Ok(())
+    })
+}
+
+#[async_trait]
+impl MemoStore for StoreMemo {
+    async fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let value = self.store.get(BUCKET, key.as_bytes()).ok()??;
+        Some(value.get(TIME..)?.to_vec())
+    }
+
+    async fn put(&self, key: &str, value: &[u8]) {
+        if value.len() > LARGEST {
+            return;
+        }
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let value = [&(now.as_nanos() as u64).to_be_bytes(), value].concat();
+        // What is not remembered is asked again.
+        _ = self.store.put(BUCKET, key.as_bytes(), &value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memo(directory: &tempfile::TempDir) -> StoreMemo {
+        StoreMemo {
+            store: Store::open(directory.path()).unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_is_got() {
+        let directory = tempfile::tempdir().unwrap();
+        let memo = memo(&directory);
+        assert_eq!(memo.get("a").await, None);
+        memo.put("a", b"1").await;
+        memo.put("a", b"2").await;
+        memo.put("b", &vec![0; LARGEST + 1]).await;
+        assert_eq!(memo.get("a").await.as_deref(), Some(b"2".as_slice()));
+        assert_eq!(memo.get("b").await, None, "too large to be kept");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_go_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let memo = memo(&directory);
+        for key in ["c", "a", "b", "d"] {
+            memo.put(key, &[0; 92]).await;
+        }
+        trim_to(&memo.store, 400).unwrap();
+        assert!(memo.get("c").await.is_some(), "all fit");
+        trim_to(&memo.store, 399).unwrap();
+        for (key, there) in [("c", false), ("a", false), ("b", false), ("d", true)] {
+            assert_eq!(memo.get(key).await.is_some(), there, "{key}");
+        }
+    }
+}
