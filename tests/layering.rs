@@ -31,7 +31,8 @@ const HOST: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "image", "graph", "progress", "plugin", "wasm", "exec", "export", "registry", "fetch", "engine",
+            "image", "graph", "progress", "plugin", "wasm", "exec", "export", "registry", "fetch", "giturl",
+            "engine",
         ],
     ),
 ];

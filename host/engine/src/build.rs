@@ -157,6 +157,7 @@ impl BuildContext {
             "context" => &self.request.context,
             "dockerfile" => match &self.request.build_file {
                 BuildFile::Path { directory, .. } => return Ok(Some(directory.clone())),
+                BuildFile::Remote(_) => return Ok(None),
                 BuildFile::InContext { .. } => &self.request.context,
                 BuildFile::Inline { name, data } => {
                     let cell = cell(&self.unpacked, "\0dockerfile".to_owned());
@@ -174,6 +175,16 @@ impl BuildContext {
         };
         match context {
             Context::Directory(path) => Ok(Some(path.clone())),
+            Context::Remote(_) => Ok(None),
+            Context::Repository {
+                path,
+                reference,
+                subdir,
+            } => {
+                let cell = cell(&self.unpacked, format!("{}#{reference}:{subdir}", path.display()));
+                let checkout = || self.local_repository(path, reference, subdir);
+                cell.get_or_try_init(checkout).await.cloned().map(Some)
+            }
             Context::Empty => {
                 let cell = cell(&self.unpacked, "\0empty".to_owned());
                 cell.get_or_try_init(|| async { self.new_scratch() })
@@ -203,6 +214,29 @@ impl BuildContext {
             .unwrap_or_else(PoisonError::into_inner)
             .push(scratch);
         Ok(path)
+    }
+
+    async fn local_repository(
+        &self,
+        path: &std::path::Path,
+        reference: &str,
+        subdir: &str,
+    ) -> Result<PathBuf, EngineError> {
+        let source = kiln_fetch::GitSource::local(path.to_owned(), reference, subdir)?;
+        let source = source.ok_or_else(|| EngineError::NoRepository(path.to_owned()))?;
+        let directory = self.new_scratch()?.join("files");
+        let failed = |source| crate::context::WalkError::Read {
+            path: directory.clone(),
+            source,
+        };
+        std::fs::create_dir(&directory).map_err(failed)?;
+        let resolved = self.fetchers.git.resolve(&source, &kiln_fetch::Nobody).await?;
+        let checkout = self
+            .fetchers
+            .git
+            .checkout(&source, &resolved, &directory, &kiln_fetch::Nobody);
+        checkout.await?;
+        Ok(directory)
     }
 
     fn inline_file(&self, name: &str, data: &[u8]) -> Result<PathBuf, EngineError> {

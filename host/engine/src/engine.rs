@@ -43,6 +43,7 @@ use crate::memo::StoreMemo;
 use crate::observer::Reporter;
 use crate::outcome::BuildOutcome;
 use crate::request::BuildRequest;
+use crate::request::Context;
 use crate::request::NamedContext;
 use crate::request::NoCache;
 
@@ -204,14 +205,16 @@ fn frontend_error(error: FrontendError) -> BuildError {
 struct Loaded {
     frontend: Arc<dyn Frontend>,
     files: Arc<RefTree>,
+    /// What the build file is called there.
+    name: String,
     /// The step that warnings are shown under.
     step: Digest,
 }
 
-struct Run {
-    build: Arc<BuildContext>,
-    session: Arc<kiln_solver::Session<Ref>>,
-    reporter: Arc<Reporter>,
+pub(crate) struct Run {
+    pub(crate) build: Arc<BuildContext>,
+    pub(crate) session: Arc<kiln_solver::Session<Ref>>,
+    pub(crate) reporter: Arc<Reporter>,
 }
 
 impl Run {
@@ -229,7 +232,7 @@ impl Run {
 
     async fn ask(&self, question: &str) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
         let loaded = self.load().await?;
-        let (request, bridge) = (self.request(), self.bridge(&loaded));
+        let (request, bridge) = (self.request(&loaded), self.bridge(&loaded));
         let answer = loaded
             .frontend
             .subrequest(question, &request, loaded.files.clone(), bridge);
@@ -238,7 +241,12 @@ impl Run {
 
     /// Reads the build file and finds its frontend.
     async fn load(&self) -> Result<Loaded, BuildError> {
-        let name = self.build.request.build_file.name();
+        // What comes from elsewhere is fetched by steps of its own.
+        let remote = self.remote_build_file().await?;
+        let name = match &remote {
+            Some((_, name)) => name.clone(),
+            None => self.build.request.build_file.name().to_owned(),
+        };
         let shown = format!("[internal] load build definition from {name}");
         let step = Step::start(
             &self.build.sink,
@@ -246,14 +254,18 @@ impl Run {
             &shown,
         );
         let vertex = step.digest();
-        let files = match self.build_file(name).await {
+        let files = match remote {
+            Some((files, _)) => Ok(files),
+            None => self.build_file(&name).await,
+        };
+        let files = match files {
             Ok(files) => Arc::new(files),
             Err(error) => {
                 step.finish(End::Failed(error.to_string()));
                 return Err(error);
             }
         };
-        let size = files.size_of(name).unwrap_or_default();
+        let size = files.size_of(&name).unwrap_or_default();
         let mut part = step.part("transferring", "transferring dockerfile:", 0);
         part.advance(size);
         part.done();
@@ -264,6 +276,7 @@ impl Run {
         Ok(Loaded {
             frontend: frontend.map_err(BuildError::Plugin)?,
             files,
+            name,
             step: vertex,
         })
     }
@@ -278,7 +291,7 @@ impl Run {
     }
 
     async fn lower(&self, loaded: &Loaded) -> Result<Lowered, BuildError> {
-        let (request, bridge) = (self.request(), self.bridge(loaded));
+        let (request, bridge) = (self.request(loaded), self.bridge(loaded));
         let lowered = loaded.frontend.lower(&request, loaded.files.clone(), bridge);
         let lowered = lowered.await.map_err(frontend_error)?;
         for diagnostic in &lowered.diagnostics {
@@ -317,9 +330,9 @@ impl Run {
         }
     }
 
-    fn request(&self) -> Request {
+    fn request(&self, loaded: &Loaded) -> Request {
         let asked = &self.build.request;
-        let mut request = Request::new(asked.build_file.name(), self.build.config.platform.clone());
+        let mut request = Request::new(&loaded.name, self.build.config.platform.clone());
         request.target.clone_from(&asked.target);
         request.args.clone_from(&asked.args);
         request.labels.clone_from(&asked.labels);
@@ -329,6 +342,9 @@ impl Run {
             .iter()
             .map(|(name, context)| self.context(name, context))
             .collect();
+        if let Context::Remote(url) = &asked.context {
+            request.contexts.push(("context".to_owned(), url.clone()));
+        }
         request.options.clone_from(&asked.options);
         match &asked.no_cache {
             NoCache::Never => {}
@@ -392,7 +408,7 @@ impl Run {
             .collect())
     }
 
-    fn failed(&self, error: SolveError, _: &Definition) -> BuildError {
+    pub(crate) fn failed(&self, error: SolveError, _: &Definition) -> BuildError {
         match error {
             SolveError::Step {
                 source: kiln_solver::OpError::Cancelled,

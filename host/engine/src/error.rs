@@ -136,6 +136,9 @@ pub enum EngineError {
     /// A file or a repository cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] kiln_fetch::FetchError),
+    /// What a source is now cannot be found out.
+    #[error("failed to load cache key")]
+    SourceKey(#[source] kiln_fetch::FetchError),
     /// A context cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
@@ -147,6 +150,9 @@ pub enum EngineError {
     /// A context that was not given.
     #[error("no context named `{0}` (give it with `--build-context {0}=…`)")]
     NoContext(String),
+    /// A context that is no repository any more.
+    #[error("unable to prepare context: `{}` is not a git repository", .0.display())]
+    NoRepository(PathBuf),
     /// A cache mount's directory cannot be used.
     #[error("cannot use the cache mount `{id}`")]
     CacheMount {

@@ -1,9 +1,11 @@
 //! Trees as frontends see them.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kiln_image::Digest;
+use kiln_layer::ContentSource as _;
 use kiln_pattern::Patterns;
 use kiln_plugin::EntryKind;
 use kiln_plugin::FileBlob;
@@ -16,6 +18,7 @@ use kiln_tree::Tree;
 use kiln_tree::TreePath;
 
 use crate::layers::Layers;
+use crate::layers::LayersError;
 
 /// Largest file that is read at once, in bytes.
 const MAX_READ: u64 = 64 << 20;
@@ -36,6 +39,26 @@ impl RefTree {
     pub(crate) fn size_of(&self, path: &str) -> Option<u64> {
         let path = self.tree.resolve_existing(&clean(path).ok()?).ok()?;
         self.tree.file(&path)?.size()
+    }
+
+    /// Returns the first bytes of a regular file; none where there is no such file.
+    pub(crate) async fn read_head(&self, path: &TreePath, length: usize) -> Result<Vec<u8>, LayersError> {
+        let Some(entry) = self.tree.file(path) else {
+            return Ok(Vec::new());
+        };
+        let contents = self.layers.contents_of(vec![entry.clone()]).await?;
+        let path = path.clone();
+        crate::layers::blocking(move || {
+            let failed = |source| LayersError::Read {
+                path: path.clone(),
+                source,
+            };
+            let mut head = Vec::new();
+            let file = contents.open(&entry).map_err(failed)?;
+            file.take(length as u64).read_to_end(&mut head).map_err(failed)?;
+            Ok::<_, LayersError>(head)
+        })
+        .await
     }
 
     fn entry(path: &TreePath, found: &Entry) -> FileEntry {

@@ -18,6 +18,7 @@ mod images;
 mod index;
 mod keys;
 mod layers;
+mod main_context;
 mod memo;
 mod observer;
 mod ops;

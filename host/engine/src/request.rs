@@ -18,6 +18,17 @@ pub enum Context {
     Directory(PathBuf),
     /// A tar archive (plain, gzip, bzip2, xz or zstd) in a file of this machine.
     Archive(PathBuf),
+    /// A git repository or a file of an http server, by URL.
+    Remote(String),
+    /// A repository without working tree on this machine.
+    Repository {
+        /// Its directory.
+        path: PathBuf,
+        /// Branch, tag or commit; empty is what `HEAD` names.
+        reference: String,
+        /// Directory inside the repository; empty is all of it.
+        subdir: String,
+    },
     /// No files.
     Empty,
 }
@@ -50,7 +61,9 @@ pub enum BuildFile {
         /// The file's name in it.
         name: String,
     },
-    /// A file of the main context, which is an archive.
+    /// A file of an http server.
+    Remote(String),
+    /// A file of the main context, which is an archive, a repository or on a server.
     InContext {
         /// Its path in the context.
         name: String,
@@ -69,6 +82,7 @@ impl BuildFile {
     pub fn name(&self) -> &str {
         match self {
             Self::Path { name, .. } | Self::InContext { name } | Self::Inline { name, .. } => name,
+            Self::Remote(_) => "Dockerfile",
         }
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use kiln_engine::BuildFile;
 use kiln_engine::Context;
 use kiln_engine::NamedContext;
+use kiln_giturl::GitUrl;
+use kiln_giturl::Known;
 use tempfile::NamedTempFile;
 
 use super::ArgError;
@@ -30,28 +32,80 @@ pub(crate) struct Main {
 /// # Errors
 /// When one of them is not there or not supported.
 pub(crate) fn main(context: &str, file: Option<&str>, around: &mut Surroundings) -> Result<Main, ArgError> {
-    if is_remote(context) {
-        let error = ArgError::not_yet(&format!("the URL `{context}` as context"));
-        return Err(
-            error.hint("clone or download it and pass the directory, or pipe a tar archive and use `-`")
-        );
-    }
     match (context, file) {
         ("-", Some("-")) => Err(ArgError::new(
             "invalid argument: can't use stdin for both build context and dockerfile",
         )),
         ("-", file) => standard_input(file, around),
-        (context, file) => directory(context, file, around),
+        (context, file) => match elsewhere(context, around)? {
+            Some(found) => inside(found, file, around),
+            None => directory(context, file, around),
+        },
     }
+}
+
+/// Returns the context when it is a URL or a repository, and not a directory.
+fn elsewhere(text: &str, around: &Surroundings) -> Result<Option<Context>, ArgError> {
+    if let Some(repository) = repository(text, around) {
+        return Ok(Some(repository));
+    }
+    let remote = Context::Remote(text.to_owned());
+    match kiln_giturl::parse(text, Known::Unknown) {
+        GitUrl::Yes(git) if git.like_local && around.path(text).exists() => Ok(None),
+        GitUrl::Yes(_) => Ok(Some(remote)),
+        GitUrl::Bad(message) => {
+            let shown = kiln_giturl::redact(text);
+            Err(ArgError::new(format!("invalid git URL `{shown}`: {message}")))
+        }
+        GitUrl::No if is_http(text) => Ok(Some(remote)),
+        GitUrl::No => Ok(None),
+    }
+}
+
+/// Returns the repository without working tree that `PATH[#REF[:SUBDIR]]` names, with `file://` before it or not.
+fn repository(text: &str, around: &Surroundings) -> Option<Context> {
+    let text = text.strip_prefix("file://").unwrap_or(text);
+    let is_repository = |path: &Path| {
+        path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir()
+    };
+    let (path, fragment) = match text.split_once('#') {
+        Some((path, fragment)) if !around.path(text).exists() => (path, fragment),
+        _ => (text, ""),
+    };
+    let path = around.path(path);
+    let (reference, subdir) = fragment.split_once(':').unwrap_or((fragment, ""));
+    is_repository(&path).then(|| Context::Repository {
+        path,
+        reference: reference.to_owned(),
+        subdir: subdir.to_owned(),
+    })
+}
+
+/// Finds the build file of a context that is no directory: in it, unless the name says that it is here.
+fn inside(context: Context, file: Option<&str>, around: &mut Surroundings) -> Result<Main, ArgError> {
+    let build_file = match file {
+        None => BuildFile::InContext {
+            name: "Dockerfile".to_owned(),
+        },
+        Some("-") => inline(read_text(&mut *around.stdin, Vec::new())?),
+        Some(file) if is_http(file) => BuildFile::Remote(file.to_owned()),
+        Some(file) if file.starts_with('/') => file_at(Path::new(file))?,
+        Some(file) => BuildFile::InContext {
+            name: file.to_owned(),
+        },
+    };
+    Ok(Main {
+        context,
+        build_file,
+        spool: None,
+    })
 }
 
 fn directory(context: &str, file: Option<&str>, around: &mut Surroundings) -> Result<Main, ArgError> {
     let path = existing_directory(context, around)?;
     let build_file = match file {
         Some("-") => inline(read_text(&mut *around.stdin, Vec::new())?),
-        Some(file) if is_remote(file) => {
-            return Err(ArgError::not_yet(&format!("the URL `{file}` as build file")));
-        }
+        Some(file) if is_http(file) => BuildFile::Remote(file.to_owned()),
         Some(file) => file_at(&around.path(file))?,
         None => {
             // BuildKit takes the lower-case name where the other one is not there.
@@ -170,7 +224,7 @@ pub(crate) fn named(text: &str, around: &Surroundings) -> Result<(String, NamedC
         ArgError::value(
             "--build-context",
             text,
-            "`NAME=PATH`, docker-image:// or oci-layout://",
+            "`NAME=PATH`, a git or http URL, docker-image:// or oci-layout://",
         )
     };
     let (name, value) = text.split_once('=').ok_or_else(error)?;
@@ -187,10 +241,12 @@ pub(crate) fn named(text: &str, around: &Surroundings) -> Result<(String, NamedC
             path: around.path(path),
             selector: selector.map(str::to_owned),
         }
-    } else if is_remote(value) {
-        NamedContext::Remote(value.to_owned())
     } else {
-        NamedContext::Files(Context::Directory(existing_directory(value, around)?))
+        match elsewhere(value, around)? {
+            Some(Context::Remote(url)) => NamedContext::Remote(url),
+            Some(context) => NamedContext::Files(context),
+            None => NamedContext::Files(Context::Directory(existing_directory(value, around)?)),
+        }
     };
     Ok((name.to_owned(), context))
 }
@@ -217,15 +273,16 @@ fn existing_directory(text: &str, around: &Surroundings) -> Result<std::path::Pa
     }
 }
 
-fn is_remote(text: &str) -> bool {
-    const PREFIXES: [&str; 7] = [
-        "http://",
-        "https://",
-        "git://",
-        "ssh://",
-        "git@",
-        "github.com/",
-        "git+",
-    ];
-    PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+fn is_http(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+/// Tells whether a context is fetched by SSH: then the user's agent is lent without being asked for, as buildx does.
+pub(crate) fn is_ssh(context: &Context) -> bool {
+    match context {
+        Context::Remote(url) => {
+            matches!(kiln_giturl::parse(url, Known::Unknown), GitUrl::Yes(git) if git.is_ssh())
+        }
+        _ => false,
+    }
 }

@@ -76,7 +76,7 @@ impl Prepared {
         args.later.refuse()?;
         let tags = tags(&args.tags)?;
         let build_args = build_args(args, around)?;
-        let epoch = epoch(&build_args)?;
+        let epoch = epoch(&build_args);
         let outputs = outputs(&args.result, &tags)?;
         let contexts = args
             .build_contexts
@@ -89,7 +89,7 @@ impl Prepared {
             .iter()
             .map(|text| secret::secret(text, around));
         let secrets = secrets.collect::<Result<_, _>>()?;
-        let ssh = args
+        let mut ssh: BTreeMap<_, _> = args
             .access
             .ssh
             .iter()
@@ -99,6 +99,10 @@ impl Prepared {
         let options = options(&args.steps, &mut entitlements)?;
         let platforms = platforms(&args.platforms, platform)?;
         let main = context::main(&args.context, args.file.as_deref(), around)?;
+        if args.access.ssh.is_empty() && context::is_ssh(&main.context) {
+            // Without an agent the build says what is missing.
+            ssh.extend(secret::ssh("default", around).ok());
+        }
         let request = BuildRequest {
             context: main.context,
             build_file: main.build_file,
@@ -156,21 +160,11 @@ fn build_args(args: &BuildArgs, around: &Surroundings) -> Result<Vec<(String, St
     Ok(pairs)
 }
 
-fn epoch(args: &[(String, String)]) -> Result<Option<i64>, ArgError> {
-    let Some((key, value)) = args
-        .iter()
-        .find(|(key, value)| key == "SOURCE_DATE_EPOCH" && !value.is_empty())
-    else {
-        return Ok(None);
-    };
-    // BuildKit's word for taking the time of the context; it has no meaning for directories.
-    if value == "context" {
-        return Err(ArgError::not_yet("`SOURCE_DATE_EPOCH=context`"));
-    }
-    value
-        .parse()
-        .map(Some)
-        .map_err(|_| ArgError::value(key, value, "seconds since 1970"))
+/// Returns the time of the build where it is a number. Another value names what has the time, such as `context`: the
+/// frontend knows.
+fn epoch(args: &[(String, String)]) -> Option<i64> {
+    let (_, value) = args.iter().find(|(key, _)| key == "SOURCE_DATE_EPOCH")?;
+    value.parse().ok()
 }
 
 fn platforms(given: &[String], default: Option<&Platform>) -> Result<Vec<Platform>, ArgError> {

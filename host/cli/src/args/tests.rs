@@ -6,6 +6,7 @@ use std::io::Cursor;
 use clap::Parser;
 use kiln_engine::BuildFile;
 use kiln_engine::Context;
+use kiln_engine::NamedContext;
 use kiln_export::Output;
 use tempfile::TempDir;
 
@@ -129,7 +130,14 @@ fn secrets_are_read_and_never_shown() {
 fn wrong_use_is_named() {
     refused("--sbom=true .", "`--sbom` is not supported yet");
     refused("--cache-from x .", "`--cache-from` is not supported yet");
-    refused("https://example.com/x.git", "as context is not supported yet");
+    refused(
+        "https://example.com/x.git?tag=a&branch=b",
+        "branch conflicts with tag",
+    );
+    refused(
+        "--build-context a=https://u:hunter2@h/x.git?no=1 .",
+        "`https://xxxxx:xxxxx@h/x.git?no=1`: unexpected query \"no\"",
+    );
     refused("missing", "path \"missing\" not found");
     refused("--push .", "tag is needed when pushing to registry");
     refused("-t Upper .", "invalid tag \"Upper\"");
@@ -161,4 +169,50 @@ fn annotations_name_their_document() {
         .map(|a| format!("{:?} {}={}", a.level, a.key, a.value))
         .collect();
     assert_eq!(shown, ["Index a=b", "Manifest a=b", "Manifest org.x:y=c"]);
+}
+
+#[test]
+fn contexts_from_elsewhere() {
+    let check = |line: &str, context: &Context, file: &BuildFile| {
+        let request = request(line, &[]).request;
+        assert_eq!((&request.context, &request.build_file), (context, file), "{line}");
+    };
+    let remote = |url: &str| Context::Remote(url.to_owned());
+    let inside = |name: &str| BuildFile::InContext {
+        name: name.to_owned(),
+    };
+    let url = "https://example.com/x.git#v1:dir";
+    check(url, &remote(url), &inside("Dockerfile"));
+    check(&format!("-f a/b {url}"), &remote(url), &inside("a/b"));
+    check(
+        "git@example.com:x",
+        &remote("git@example.com:x"),
+        &inside("Dockerfile"),
+    );
+    check("github.com/a/b", &remote("github.com/a/b"), &inside("Dockerfile"));
+    let archive = "https://example.com/x.tar.gz";
+    check(archive, &remote(archive), &inside("Dockerfile"));
+    let file = BuildFile::Remote("https://example.com/Dockerfile".to_owned());
+    check(
+        &format!("-f https://example.com/Dockerfile {archive}"),
+        &remote(archive),
+        &file,
+    );
+    let named = request("--build-context a=https://example.com/x.git .", &[])
+        .request
+        .contexts;
+    let expect = NamedContext::Remote("https://example.com/x.git".to_owned());
+    assert_eq!(named, [("a".to_owned(), expect)]);
+}
+
+#[test]
+fn agents_are_lent_for_contexts_that_need_them() {
+    let socket = tempfile::tempdir().unwrap();
+    let path = socket.path().join("agent");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let env = [("SSH_AUTH_SOCK", path.to_str().unwrap())];
+    let lent = |line: &str| request(line, &env).request.ssh.into_keys().collect::<Vec<_>>();
+    assert_eq!(lent("git@example.com:x"), ["default"]);
+    assert_eq!(lent("https://example.com/x.git"), Vec::<String>::new());
+    assert!(request("git@example.com:x", &[]).request.ssh.is_empty());
 }

@@ -8,6 +8,8 @@ mod source;
 mod ssh;
 mod unpack;
 
+pub(crate) use unpack::is_tar;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -74,14 +74,21 @@ pub(super) async fn cache_map(
             })
         }
         Kind::Git(git) => {
-            let resolved = build.commit(&git, vertex).await?;
+            let resolved = build.commit(&git, vertex).await.map_err(unknown)?;
             Ok(stored(keys::git(&resolved.key(&git))))
         }
         Kind::Http(http) => {
-            let file = build.http_file(&http, vertex).await?;
+            let file = build.http_file(&http, vertex).await.map_err(unknown)?;
             let (name, modified) = (&file.filename, file.last_modified.as_deref());
             Ok(stored(keys::http(&http, name, &file.digest, modified)))
         }
+    }
+}
+
+fn unknown(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Fetch(source) => EngineError::SourceKey(source),
+        other => other,
     }
 }
 

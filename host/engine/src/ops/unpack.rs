@@ -136,7 +136,7 @@ fn kind(head: &[u8]) -> Kind {
 }
 
 /// Returns true when the first header of a tar archive has its checksum.
-fn is_tar(head: &[u8]) -> bool {
+pub(crate) fn is_tar(head: &[u8]) -> bool {
     let Some(header) = head.get(..HEAD) else {
         return false;
     };
