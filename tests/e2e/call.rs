@@ -166,3 +166,32 @@ fn a_build_says_what_was_found_and_how_to_see_more() {
         "More info: https://docs.docker.com/go/dockerfile/rule/legacy-key-value-format/\nDockerfile:2\n----";
     assert!(outcome.stderr.contains(more), "{}", outcome.stderr);
 }
+
+#[test]
+fn the_syntax_line_chooses_the_frontend() {
+    let lines = ["FROM scratch", "COPY Dockerfile /"].join("\n");
+    for name in [
+        "docker/dockerfile:1",
+        "docker.io/docker/dockerfile-upstream:master-labs",
+    ] {
+        ask(&format!("# syntax={name}\n{lines}"), &["-o", "type=cacheonly"], 0).never_says("syntax");
+    }
+    let image = format!("# syntax=example.com/my-frontend:1\n{lines}");
+    _ = ask(&image, &["-o", "type=cacheonly"], 1)
+        .says("frontend `example.com/my-frontend:1` is a container image")
+        .says(" --> Dockerfile:1:")
+        .says("hint: name a component in the line `# syntax=`, or read it with the built-in frontend");
+    let own = [
+        "-o",
+        "type=cacheonly",
+        "--build-arg",
+        "BUILDKIT_SYNTAX=docker/dockerfile",
+    ];
+    _ = ask(&image, &own, 0);
+    _ = ask(
+        &format!("# syntax=./missing.wasm\n{lines}"),
+        &["-o", "type=cacheonly"],
+        1,
+    )
+    .says("cannot open plugin `./missing.wasm`");
+}

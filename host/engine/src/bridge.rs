@@ -13,9 +13,11 @@ use kiln_plugin::Failure;
 use kiln_plugin::FileTree;
 use kiln_plugin::Filter;
 use kiln_plugin::FrontendBridge;
+use kiln_plugin::FrontendError;
 use kiln_plugin::HostError;
 use kiln_plugin::LogLevel;
 use kiln_plugin::Lowered;
+use kiln_plugin::PluginError;
 use kiln_plugin::Request;
 use kiln_plugin::ResolvedImage;
 use kiln_plugin::ResolvedSource;
@@ -40,6 +42,19 @@ pub(crate) struct Bridge {
     pub(crate) reporter: Arc<Reporter>,
     /// The step that the call is shown as.
     pub(crate) step: Digest,
+    /// The build file and what lies beside it.
+    pub(crate) files: Arc<RefTree>,
+    /// Whether this frontend may hand the build file to another.
+    pub(crate) forwarding: Forwarding,
+}
+
+/// Whether a frontend may hand the build file to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forwarding {
+    /// It decides who reads the build file: nobody named another one.
+    Allowed,
+    /// It was named by the user, or by a frontend before it.
+    Denied,
 }
 
 fn other(error: impl std::error::Error) -> HostError {
@@ -73,6 +88,12 @@ fn host_error(error: &EngineError) -> HostError {
         EngineError::NotYet(_) => HostError::Invalid(text),
         _ => HostError::Other(text),
     }
+}
+
+fn plugin_failure(error: &PluginError) -> Failure {
+    let mut failure = Failure::of(chain(error));
+    failure.diagnostics[0].help = error.hint();
+    failure
 }
 
 impl Bridge {
@@ -177,10 +198,27 @@ impl FrontendBridge for Bridge {
         self.tree(solved.into_iter().next().unwrap_or_default()).await
     }
 
-    async fn call_frontend(&self, name: &str, _: &Request) -> Result<Lowered, Failure> {
-        Err(Failure::of(format!(
-            "frontend `{name}` was not granted (sub-frontends are not supported yet)"
-        )))
+    async fn call_frontend(&self, name: &str, request: &Request) -> Result<Lowered, Failure> {
+        if self.forwarding == Forwarding::Denied {
+            return Err(Failure::of(format!(
+                "the frontend wants to call the frontend `{name}`, which is not granted"
+            )));
+        }
+        let opened = self.build.config.frontends.open(Some(name)).await;
+        let frontend = opened.map_err(|error| plugin_failure(&error))?;
+        let bridge = Arc::new(Self {
+            build: self.build.clone(),
+            session: self.session.clone(),
+            reporter: self.reporter.clone(),
+            step: self.step,
+            files: self.files.clone(),
+            forwarding: Forwarding::Denied,
+        });
+        match frontend.lower(request, self.files.clone(), bridge).await {
+            Ok(lowered) => Ok(lowered),
+            Err(FrontendError::Failure(failure)) => Err(failure),
+            Err(FrontendError::Plugin(error)) => Err(plugin_failure(&error)),
+        }
     }
 
     fn report(&self, diagnostic: Diagnostic) {

@@ -23,6 +23,7 @@ use kiln_store::GcPolicy;
 use kiln_store::Store;
 
 use crate::bridge::Bridge;
+use crate::bridge::Forwarding;
 use crate::build::BuildContext;
 use crate::config::Config;
 use crate::context::Wanted;
@@ -287,6 +288,11 @@ impl Run {
             session: self.session.clone(),
             reporter: self.reporter.clone(),
             step: loaded.step,
+            files: loaded.files.clone(),
+            forwarding: match self.build.request.frontend {
+                None => Forwarding::Allowed,
+                Some(_) => Forwarding::Denied,
+            },
         })
     }
 

@@ -22,8 +22,8 @@ use crate::lower::Scope;
 use crate::lower::Session;
 use crate::options::Options;
 use crate::paths;
+use crate::syntax::Syntax;
 use kiln_dockerfile_syntax::ast::Ast;
-use kiln_dockerfile_syntax::directives::detect_syntax;
 use kiln_dockerfile_syntax::instructions;
 use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::Parsed;
@@ -77,14 +77,13 @@ impl Text {
         if self.data.is_empty() {
             return Err(Fault::new("the Dockerfile cannot be empty"));
         }
-        let syntax = detect_syntax(&self.data);
-        let labs = syntax.is_some_and(|directive| {
-            let tag = directive
-                .first_word()
-                .rsplit_once(':')
-                .map(|(_, tag)| tag.to_owned());
-            tag.is_some_and(|tag| tag == "labs" || tag.ends_with("-labs"))
-        });
+        let labs = match Syntax::of(session.options, &self.data)? {
+            Syntax::Own { labs } => labs,
+            Syntax::Component(other) => {
+                let fault = Fault::new(format!("the build file is read by another frontend, `{other}`"));
+                return Err(fault.help(format!("ask that frontend: `--plugin {other}`")));
+            }
+        };
         let ast = parse(&self.data)?;
         match instructions::parse(&ast) {
             Ok(parsed) => Ok(File { ast, parsed, labs }),
@@ -132,8 +131,24 @@ fn well_formed(ast: &Ast) -> (Vec<Command>, Vec<Stage>) {
 pub(crate) fn lower(host: &dyn Host, request: &Request) -> Result<Lowered, Failure> {
     let text = Text::read(host, &request.source_name).map_err(|fault| failure(&fault, None, &[]))?;
     let mut findings = Vec::new();
+    if let Some(other) = other_frontend(request, &text) {
+        return host.call_frontend(&other.0, &other.1);
+    }
     lower_text(host, request, &text, &mut findings)
         .map_err(|fault| failure(&fault, Some((host, &text)), &findings))
+}
+
+/// Returns the component that the file wants to be read by, and what it is asked. What is wrong with the wish is said
+/// when the file is parsed.
+fn other_frontend(request: &Request, text: &Text) -> Option<(String, Request)> {
+    let options = Options::new(request).ok()?;
+    let Ok(Syntax::Component(reference)) = Syntax::of(&options, &text.data) else {
+        return None;
+    };
+    let mut request = request.clone();
+    request.source_name.clone_from(&text.name);
+    request.options.push(Attr::new("cmdline", reference.clone()));
+    Some((reference, request))
 }
 
 fn lower_text(

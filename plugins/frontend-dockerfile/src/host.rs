@@ -1,8 +1,11 @@
 //! What the frontend asks of the host, behind a trait: the component asks the real one, tests a fake one.
 
 use crate::api::Definition;
+use crate::api::Failure;
 use crate::api::Input;
+use crate::api::Lowered;
 use crate::api::Platform;
+use crate::api::Request;
 use crate::api::ResolvedImage;
 use crate::api::ResolvedSource;
 use crate::api::Source;
@@ -39,6 +42,8 @@ pub(crate) trait Host {
     fn resolve_source(&self, source: &Source, name: &str) -> Result<ResolvedSource, String>;
     /// Builds a part of the graph and returns the first bytes of a file of it.
     fn solved_head(&self, part: (Definition, Input), path: &str, len: u32) -> Result<Vec<u8>, String>;
+    /// Lowers the build file by another frontend.
+    fn call_frontend(&self, name: &str, request: &Request) -> Result<Lowered, Failure>;
 }
 
 /// The SDK's host and the tree of the build file.
@@ -92,5 +97,9 @@ impl Host for Bridge<'_> {
     fn solved_head(&self, part: (Definition, Input), path: &str, len: u32) -> Result<Vec<u8>, String> {
         let tree = self.host.solve(&part.0, part.1).map_err(text)?;
         tree.open(path).and_then(|blob| blob.read(0, len)).map_err(text)
+    }
+
+    fn call_frontend(&self, name: &str, request: &Request) -> Result<Lowered, Failure> {
+        self.host.call_frontend(name, request)
     }
 }

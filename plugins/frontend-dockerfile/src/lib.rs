@@ -20,6 +20,7 @@ mod platform;
 mod reference;
 mod subrequest;
 mod suggest;
+mod syntax;
 
 use host::Bridge;
 use kiln_sdk::Tree;

@@ -118,6 +118,8 @@ pub(crate) struct Options {
     pub(crate) context_subdir: Option<String>,
     pub(crate) check: Option<String>,
     pub(crate) devices: Vec<Attr>,
+    /// Another frontend sent the file here.
+    pub(crate) forwarded: bool,
 }
 
 impl Options {
@@ -164,6 +166,7 @@ impl Options {
             "add-hosts" => {
                 self.extra_hosts = extra_hosts(value).map_err(wrap("failed to parse additional hosts"))?;
             }
+            "cmdline" => self.forwarded = !value.is_empty(),
             "hostname" => self.hostname = value.to_owned(),
             "cgroup-parent" => self.cgroup_parent = value.to_owned(),
             "shm-size" if value.is_empty() => {}

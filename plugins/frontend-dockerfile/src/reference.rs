@@ -89,6 +89,16 @@ impl Reference {
         self.digest.as_deref()
     }
 
+    /// Returns the form that people type, without tag and digest, and the tag.
+    pub(crate) fn name_and_tag(&self) -> (String, Option<&str>) {
+        let name = Self {
+            tag: None,
+            digest: None,
+            ..self.clone()
+        };
+        (name.familiar(), self.tag.as_deref())
+    }
+
     /// Returns the form that people type: `busybox` for `docker.io/library/busybox`.
     pub(crate) fn familiar(&self) -> String {
         let full = self.to_string();

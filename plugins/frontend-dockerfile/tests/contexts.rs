@@ -69,3 +69,51 @@ fn arguments_that_nobody_declares_are_told() {
         ["[Warning] One or more build-args [UNKNOWN] were not consumed"]
     );
 }
+
+#[test]
+fn another_component_reads_the_file_that_asks_for_it() {
+    let text = "# syntax=./other.wasm\nanything\n";
+    let answer = kiln_sdk::frontend::Lowered {
+        diagnostics: vec![kiln_sdk::types::Diagnostic::warning("", "from the other")],
+        ..Build::new("FROM scratch\n").ok()
+    };
+    let other = answer.clone();
+    let (lowered, host) = Build::new(text)
+        .host(|host| host.frontend("./other.wasm", other))
+        .lower();
+    assert_eq!(lowered.expect("the other's answer").diagnostics.len(), 1);
+    assert!(
+        host.questions()
+            .contains(&"call-frontend ./other.wasm".to_owned())
+    );
+    assert_eq!(Build::new(text).error(), "unknown frontend `./other.wasm`");
+    // It was sent here by a frontend that followed the line.
+    Build::new("# syntax=./other.wasm\nFROM scratch\n")
+        .option("cmdline", "./other.wasm")
+        .ok();
+}
+
+#[test]
+fn frontend_images_are_refused() {
+    let (lowered, _) = Build::new("# syntax=example.com/frontend:1\nanything\n").lower();
+    let failure = lowered.expect_err("no container is run");
+    let error = &failure.diagnostics[0];
+    assert!(
+        error
+            .message
+            .contains("`example.com/frontend:1` is a container image"),
+        "{}",
+        error.message
+    );
+    assert_eq!(error.spans[0].start.line, 1);
+    assert!(
+        error
+            .help
+            .as_deref()
+            .unwrap_or_default()
+            .contains("BUILDKIT_SYNTAX=docker/dockerfile")
+    );
+    Build::new("# syntax=example.com/frontend:1\nFROM scratch\n")
+        .arg("BUILDKIT_SYNTAX", "docker/dockerfile:1")
+        .ok();
+}
