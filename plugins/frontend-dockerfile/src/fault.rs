@@ -42,6 +42,14 @@ impl Fault {
         self
     }
 
+    /// Says that the instruction is not in the file but in what its base image has for those that build on it.
+    pub(crate) fn in_trigger(mut self, text: &str) -> Self {
+        let line = text.lines().next().unwrap_or_default();
+        let help = format!("the instruction is a trigger of the base image: ONBUILD {line}");
+        self.help.get_or_insert(help);
+        self
+    }
+
     /// Puts what was being done in front of the text.
     pub(crate) fn wrap(mut self, action: &str) -> Self {
         self.message = format!("{action}: {}", self.message);

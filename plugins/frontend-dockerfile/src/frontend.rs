@@ -29,6 +29,7 @@ use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::Parsed;
 use kiln_dockerfile_syntax::instructions::Stage;
 use kiln_dockerfile_syntax::parse;
+use kiln_dockerfile_syntax::suggest::nearest;
 use std::collections::BTreeSet;
 
 /// The name that is looked for in lower case as well.
@@ -166,6 +167,7 @@ fn lower_text(
         platforms => platforms.iter().map(Some).collect(),
     };
     let mut built = Vec::new();
+    let mut triggered = BTreeSet::new();
     for (number, target) in targets.iter().enumerate() {
         let mut lowerer = Lowerer::new(&session, &file, &mut graph, *target, Scope::Target)?;
         let result = lowerer.run();
@@ -173,6 +175,7 @@ fn lower_text(
             findings.append(&mut lowerer.lint.findings);
         }
         built.push(result?);
+        triggered.extend(lowerer.triggered_args().map(str::to_owned));
     }
     let mut results: Vec<_> = built.iter().map(|one| one.result).collect();
     let epoch = built.iter().find_map(|one| one.epoch);
@@ -196,7 +199,7 @@ fn lower_text(
         .iter()
         .map(|finding| warning(&session, finding))
         .collect();
-    diagnostics.extend(unused_args(&options, &file));
+    diagnostics.extend(unused_args(&options, &file, &triggered));
     Ok(Lowered {
         definition,
         outputs: outputs.collect(),
@@ -233,19 +236,28 @@ pub(crate) fn failure(fault: &Fault, text: Option<(&dyn Host, &Text)>, findings:
 }
 
 /// Arguments that mean something without being declared.
-const PREDEFINED: [&str; 8] = [
+const PREDEFINED: [&str; 17] = [
     "http_proxy",
     "https_proxy",
     "ftp_proxy",
     "no_proxy",
     "all_proxy",
     "source_date_epoch",
-    "targetstage",
     "buildplatform",
+    "buildos",
+    "buildosversion",
+    "buildarch",
+    "buildvariant",
+    "targetplatform",
+    "targetos",
+    "targetosversion",
+    "targetarch",
+    "targetvariant",
+    "targetstage",
 ];
 
-/// Warns of build arguments that no ARG names.
-fn unused_args(options: &Options, file: &File) -> Option<Diagnostic> {
+/// Warns of build arguments that no ARG names; `triggered` are those of base images.
+fn unused_args(options: &Options, file: &File, triggered: &BTreeSet<String>) -> Option<Diagnostic> {
     let stages = file.parsed.stages.iter().flat_map(|stage| &stage.commands);
     let declared: BTreeSet<&str> = file
         .parsed
@@ -257,14 +269,11 @@ fn unused_args(options: &Options, file: &File) -> Option<Diagnostic> {
             _ => None,
         })
         .flatten()
+        .chain(triggered.iter().map(String::as_str))
         .collect();
     let known = |name: &str| {
         let lower = name.to_ascii_lowercase();
-        declared.contains(name)
-            || PREDEFINED.contains(&lower.as_str())
-            || name.starts_with("BUILDKIT_")
-            || name.starts_with("TARGET")
-            || name.starts_with("BUILD")
+        declared.contains(name) || PREDEFINED.contains(&lower.as_str()) || name.starts_with("BUILDKIT_")
     };
     let unused: Vec<&str> = options
         .args
@@ -272,19 +281,18 @@ fn unused_args(options: &Options, file: &File) -> Option<Diagnostic> {
         .map(String::as_str)
         .filter(|name| !known(name))
         .collect();
-    // Triggers of base images may declare arguments; their text is not looked through for this.
-    (!unused.is_empty()).then(|| {
-        Diagnostic::warning(
-            "",
-            format!(
-                "[Warning] One or more build-args {} were not consumed",
-                format_list(&unused)
-            ),
-        )
-        .with_help("declare them with ARG, before FROM or in the stage that uses them")
-    })
-}
-
-fn format_list(names: &[&str]) -> String {
-    format!("[{}]", names.join(" "))
+    if unused.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "[Warning] One or more build-args [{}] were not consumed",
+        unused.join(" ")
+    );
+    let declared: Vec<&str> = declared.into_iter().collect();
+    let meant = unused
+        .iter()
+        .filter_map(|name| Some(format!("{name}: did you mean {}?", nearest(name, &declared)?)));
+    let mut warning = Diagnostic::warning("", text);
+    warning.detail = meant.collect();
+    Some(warning.with_help("declare them with ARG, before FROM or in the stage that uses them"))
 }

@@ -68,6 +68,38 @@ fn arguments_that_nobody_declares_are_told() {
         texts,
         ["[Warning] One or more build-args [UNKNOWN] were not consumed"]
     );
+    let lowered = Build::new("ARG VERSION\nFROM scratch AS base\nONBUILD ARG LATER\nFROM base\n")
+        .arg("LATER", "1")
+        .arg("VERSOIN", "2")
+        .arg("BUILD_NUMBER", "3")
+        .arg("TARGETARCH", "4")
+        .arg("BUILDKIT_INLINE_CACHE", "1")
+        .ok();
+    let warning = &lowered.diagnostics[0];
+    assert_eq!(
+        warning.message,
+        "[Warning] One or more build-args [BUILD_NUMBER VERSOIN] were not consumed"
+    );
+    assert_eq!(warning.detail, ["VERSOIN: did you mean VERSION?"]);
+}
+
+#[test]
+fn a_fault_in_a_trigger_says_which_it_is() {
+    let check = |trigger: &str, message: &str| {
+        let text = format!("FROM scratch AS base\nONBUILD {trigger}\n\nFROM base\n");
+        let failure = Build::new(&text).lower().0.expect_err("it is wrong");
+        let error = &failure.diagnostics[0];
+        assert!(error.message.contains(message), "{}", error.message);
+        assert_eq!(error.spans[0].start.line, 4);
+        let help = error.help.as_deref().unwrap_or_default();
+        assert!(help.ends_with(&format!("ONBUILD {trigger}")), "{help}");
+    };
+    check("COYP a b", "unknown instruction: COYP (did you mean COPY?)");
+    check(
+        "RUN --network=hst a",
+        "invalid network mode \"hst\" (did you mean host?)",
+    );
+    check("ENV a=${b:?no}", "b: no");
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build an image
-    #[command(visible_alias = "b")]
+    #[command(visible_alias = "b", args_override_self = true)]
     Build(Box<BuildArgs>),
     /// Work with the images of the local store
     Image(image::ImageArgs),

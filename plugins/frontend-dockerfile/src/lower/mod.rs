@@ -36,6 +36,7 @@ use crate::platform;
 use context::Locals;
 use kiln_dockerfile_syntax::ast::Ast;
 use kiln_dockerfile_syntax::instructions::Dockerfile;
+use kiln_dockerfile_syntax::instructions::Instruction;
 use kiln_dockerfile_syntax::shell::Lex;
 use kiln_dockerfile_syntax::span::Span;
 use stage::Paths;
@@ -210,11 +211,26 @@ impl<'a> Lowerer<'a> {
         stage.state.user.clone_from(&stage.image.config.user);
         let steps = std::mem::take(&mut stage.steps);
         for step in &steps {
-            self.dispatch(at, step)
-                .map_err(|fault| fault.at(step.command.span()))?;
+            self.dispatch(at, step).map_err(|fault| {
+                let fault = fault.at(step.command.span());
+                match step.on_build {
+                    true => fault.in_trigger(&step.command.node.original),
+                    false => fault,
+                }
+            })?;
         }
         self.stages[at].steps = steps;
         Ok(())
+    }
+
+    /// Returns the arguments that triggers of base images declare.
+    pub(crate) fn triggered_args(&self) -> impl Iterator<Item = &str> {
+        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        let args = steps.filter_map(|step| match &step.command.instruction {
+            Instruction::Arg(arg) if step.on_build => Some(&arg.args),
+            _ => None,
+        });
+        args.flatten().map(|pair| pair.key.as_str())
     }
 
     /// Takes over what the base stage hands down.

@@ -330,7 +330,8 @@ impl Lowerer<'_> {
         let mut steps = Vec::new();
         let mut changed = false;
         for text in triggers {
-            let mut command = parse_trigger(&text).map_err(|e| Fault::new(e.to_string()).at(span))?;
+            let mut command =
+                parse_trigger(&text).map_err(|e| Fault::new(e.to_string()).at(span).in_trigger(&text))?;
             command.node.span = span;
             let mut step = Step {
                 command,

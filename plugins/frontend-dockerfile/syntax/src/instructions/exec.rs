@@ -17,6 +17,7 @@ use crate::ast::Node;
 use crate::duration;
 use crate::error::SyntaxError;
 use crate::go;
+use crate::suggest;
 use std::fmt;
 
 /// The shortest time between checks, in nanoseconds: 1ms.
@@ -107,7 +108,11 @@ fn network(flags: &Flags) -> Result<Network, Fault> {
         None | Some("default") => Ok(Network::Default),
         Some("none") => Ok(Network::None),
         Some("host") => Ok(Network::Host),
-        Some(other) => Err(Fault::new(format!("invalid network mode {}", go::quote(other)))),
+        Some(other) => Err(Fault::new(suggest::exact(
+            format!("invalid network mode {}", go::quote(other)),
+            other,
+            &["default", "none", "host"],
+        ))),
     }
 }
 
