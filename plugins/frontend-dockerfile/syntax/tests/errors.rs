@@ -58,7 +58,10 @@ fn flags() {
         "COPY --link=maybe a b",
         "expecting boolean value for flag --link, not: maybe",
     );
-    check("RUN --network=some x", "invalid network mode \"some\" (did you mean none?)");
+    check(
+        "RUN --network=some x",
+        "invalid network mode \"some\" (did you mean none?)",
+    );
     check("RUN --security=some x", "security \"some\" is not valid");
     check(
         "HEALTHCHECK --interval=5 CMD x",
