@@ -174,7 +174,7 @@ fn the_syntax_line_chooses_the_frontend() {
         "docker/dockerfile:1",
         "docker.io/docker/dockerfile-upstream:master-labs",
     ] {
-        ask(&format!("# syntax={name}\n{lines}"), &["-o", "type=cacheonly"], 0).never_says("syntax");
+        _ = ask(&format!("# syntax={name}\n{lines}"), &["-o", "type=cacheonly"], 0).never_says("syntax");
     }
     let image = format!("# syntax=example.com/my-frontend:1\n{lines}");
     _ = ask(&image, &["-o", "type=cacheonly"], 1)

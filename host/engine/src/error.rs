@@ -87,6 +87,19 @@ pub enum EngineError {
         /// The emulator's name.
         interpreter: String,
     },
+    /// An emulator that is not in the step's root file system, and that the kernel does not hold open.
+    #[error(
+        "cannot run a step for {platform} on {host}: the emulator `{}` is registered without the flag `F`, so it would \
+         have to be in the image (register it with `F`: `qemu-user-static` of Debian and `tonistiigi/binfmt` do)", path.display()
+    )]
+    EmulatorNotOpened {
+        /// What the step is for.
+        platform: Platform,
+        /// What the machine is.
+        host: Platform,
+        /// The emulator.
+        path: PathBuf,
+    },
     /// Something that is known but not done yet.
     #[error("{0} is not supported yet")]
     NotYet(&'static str),

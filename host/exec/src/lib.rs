@@ -35,6 +35,7 @@ pub use rootless::enter_user_namespace;
 pub use step::Access;
 pub use step::Changes;
 pub use step::DEFAULT_HOSTNAME;
+pub use step::HOST_GATEWAY;
 pub use step::MountSource;
 pub use step::Network;
 pub use step::Resources;

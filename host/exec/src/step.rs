@@ -1,5 +1,6 @@
 //! A build step, complete by itself: everything an executor needs is in here, nothing is looked up elsewhere.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct Step {
     pub user: User,
     /// Host name inside the step; BuildKit's is `buildkitsandbox`.
     pub hostname: String,
-    /// Additional lines of `/etc/hosts`: host name, address.
+    /// Additional lines of `/etc/hosts`: host name, address or [`HOST_GATEWAY`].
     pub extra_hosts: Vec<(String, String)>,
     /// What of the network the step sees.
     pub network: Network,
@@ -63,6 +64,10 @@ impl Step {
         }
     }
 }
+
+/// The address in [`Step::extra_hosts`] that stands for this machine as the step's network sees it. It is reserved for
+/// "no address in particular" (RFC 7600) and never seen in a network.
+pub const HOST_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// The host name that BuildKit gives its steps.
 pub const DEFAULT_HOSTNAME: &str = "buildkitsandbox";

@@ -74,6 +74,11 @@ pub enum AssembleError {
         "`{0}` is not a time in seconds since 1970 that kiln can write (expected a value of SOURCE_DATE_EPOCH)"
     )]
     Epoch(i64),
+    /// Annotations of an index that is not made.
+    #[error(
+        "index annotations not supported for single platform export (an index is made for more than one `--platform`)"
+    )]
+    NoIndex,
 }
 
 /// Puts one image together.
@@ -129,13 +134,27 @@ pub fn assemble_index(images: &[Assembled], format: &Format) -> (Descriptor, Vec
     if !format.oci_media_types {
         MediaType::DOCKER_INDEX.clone_into(&mut index.media_type);
     }
-    let chosen = format
-        .annotations
-        .iter()
-        .filter(|a| a.level == AnnotationLevel::Index);
-    index.annotations = chosen.map(|a| (a.key.clone(), a.value.clone())).collect();
+    let of = |level: AnnotationLevel| {
+        let chosen = format.annotations.iter().filter(move |a| a.level == level);
+        chosen.map(|a| (a.key.clone(), a.value.clone())).collect()
+    };
+    index.annotations = of(AnnotationLevel::Index);
     let bytes = pretty(&index);
-    (Descriptor::of(&index.media_type, &bytes), bytes)
+    let mut descriptor = Descriptor::of(&index.media_type, &bytes);
+    descriptor.annotations = of(AnnotationLevel::IndexDescriptor);
+    (descriptor, bytes)
+}
+
+/// Checks that a result without an index has no annotations for one.
+///
+/// # Errors
+/// In BuildKit's words.
+pub fn check_single(format: &Format) -> Result<(), AssembleError> {
+    let of_index = [AnnotationLevel::Index, AnnotationLevel::IndexDescriptor];
+    match format.annotations.iter().any(|a| of_index.contains(&a.level)) {
+        true => Err(AssembleError::NoIndex),
+        false => Ok(()),
+    }
 }
 
 /// Returns the time that an epoch means.

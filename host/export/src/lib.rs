@@ -15,6 +15,7 @@ pub use assemble::ImageParts;
 pub use assemble::LayerPart;
 pub use assemble::assemble;
 pub use assemble::assemble_index;
+pub use assemble::check_single;
 pub use assemble::created_time;
 pub use csv::split as split_csv;
 pub use layout::ArchiveKind;

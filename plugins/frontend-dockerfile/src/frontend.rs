@@ -207,6 +207,11 @@ fn lower_text(
         attrs: epoch
             .map(|at| Attr::new("source-date-epoch", at.to_string()))
             .into_iter()
+            .chain(
+                options
+                    .multi_platform
+                    .then(|| Attr::new("multi-platform", "true")),
+            )
             .collect(),
     })
 }

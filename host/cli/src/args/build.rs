@@ -130,7 +130,7 @@ pub(crate) struct AccessArgs {
     /// Secret for steps that ask for it, `id=ID[,src=FILE|env=NAME]`
     #[arg(long = "secret", value_name = "SPEC")]
     pub(crate) secrets: Vec<String>,
-    /// SSH agent for steps that ask for it, `default` or `ID=SOCKET`
+    /// SSH agent or keys for steps that ask for them, `default` or `ID=SOCKET|KEY[,KEY]`
     #[arg(long, value_name = "SPEC")]
     pub(crate) ssh: Vec<String>,
     /// Allow steps more than the sandbox: network.host, security.insecure or device
@@ -151,8 +151,8 @@ pub(crate) struct StepArgs {
     /// Network of steps that do not say: default, none or host
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,
-    /// Host name and address for steps, `NAME:IP`
-    #[arg(long = "add-host", value_name = "NAME:IP")]
+    /// Host name and address for steps, `NAME:IP` or `NAME:host-gateway` for this machine
+    #[arg(long = "add-host", value_name = "NAME:IP", value_delimiter = ',')]
     pub(crate) add_hosts: Vec<String>,
     /// Size of /dev/shm
     #[arg(long, value_name = "BYTES")]

@@ -1,5 +1,6 @@
 //! Arguments as typed, and what they mean: `BuildArgs` becomes a `BuildRequest`. No engine runs here.
 
+mod agent;
 mod annotation;
 mod build;
 mod call;

@@ -25,6 +25,7 @@ use super::build::StepArgs;
 use super::context;
 use super::pairs::pairs;
 use super::secret;
+use super::secret::Ssh;
 use super::size::parse_bytes;
 
 /// What the command finds around it.
@@ -61,6 +62,8 @@ pub(crate) struct Prepared {
     pub(crate) request: BuildRequest,
     /// Standard input, kept in a file.
     pub(crate) spool: Option<NamedTempFile>,
+    /// SSH agents that hold key files.
+    pub(crate) agents: Vec<(String, Ssh)>,
 }
 
 impl Prepared {
@@ -74,6 +77,7 @@ impl Prepared {
         around: &mut Surroundings,
     ) -> Result<Self, ArgError> {
         args.later.refuse()?;
+        without_image(args)?;
         let tags = tags(&args.tags)?;
         let build_args = build_args(args, around)?;
         let epoch = epoch(&build_args);
@@ -89,15 +93,15 @@ impl Prepared {
             .iter()
             .map(|text| secret::secret(text, around));
         let secrets = secrets.collect::<Result<_, _>>()?;
-        let mut ssh: BTreeMap<_, _> = args
+        let mut ssh = args
             .access
             .ssh
             .iter()
             .map(|text| secret::ssh(text, around))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let mut entitlements = entitlements(&args.access.allow)?;
         let options = options(&args.steps, &mut entitlements)?;
-        let platforms = platforms(&args.platforms, platform)?;
+        let platforms = platforms(&args.platforms, platform, around)?;
         let main = context::main(&args.context, args.file.as_deref(), around)?;
         if args.access.ssh.is_empty() && context::is_ssh(&main.context) {
             // Without an agent the build says what is missing.
@@ -120,14 +124,29 @@ impl Prepared {
             annotations: BTreeMap::new(),
             entitlements,
             secrets,
-            ssh,
+            ssh: ssh.iter().map(|(id, ssh)| (id.clone(), ssh.socket())).collect(),
             epoch,
         };
         Ok(Self {
             request,
             spool: main.spool,
+            agents: ssh,
         })
     }
+}
+
+/// Checks that an image's id is asked for only where there is an image.
+fn without_image(args: &BuildArgs) -> Result<(), ArgError> {
+    let is_files = |text: &String| {
+        let parsed = text.parse::<Output>();
+        parsed.is_ok_and(|output| matches!(output, Output::Tar { .. } | Output::Local { .. }))
+    };
+    if args.result.iidfile.is_some() && args.result.outputs.iter().any(is_files) {
+        return Err(ArgError::new(
+            "local and tar exporters are incompatible with image ID file",
+        ));
+    }
+    Ok(())
 }
 
 fn tags(given: &[String]) -> Result<Vec<Reference>, ArgError> {
@@ -167,11 +186,22 @@ fn epoch(args: &[(String, String)]) -> Option<i64> {
     value.parse().ok()
 }
 
-fn platforms(given: &[String], default: Option<&Platform>) -> Result<Vec<Platform>, ArgError> {
+fn platforms(
+    given: &[String],
+    default: Option<&Platform>,
+    around: &Surroundings,
+) -> Result<Vec<Platform>, ArgError> {
     let mut platforms: Vec<Platform> = Vec::new();
+    let preset = around
+        .env
+        .get("DOCKER_DEFAULT_PLATFORM")
+        .filter(|_| given.is_empty());
+    let preset = preset.iter().flat_map(|text| text.split(','));
     for text in given
         .iter()
-        .map(|text| text.trim())
+        .map(String::as_str)
+        .chain(preset)
+        .map(str::trim)
         .filter(|text| !text.is_empty())
     {
         let platform = match text {
@@ -326,7 +356,7 @@ fn options(
 
 /// Reads `NAME:IP` or `NAME=IP`.
 fn host(text: &str) -> Result<String, ArgError> {
-    let error = || ArgError::value("--add-host", text, "`NAME:IP`");
+    let error = || ArgError::value("--add-host", text, "`NAME:IP` or `NAME:host-gateway`");
     let (name, address) = text
         .split_once('=')
         .or_else(|| text.split_once(':'))
@@ -335,14 +365,14 @@ fn host(text: &str) -> Result<String, ArgError> {
         .strip_prefix('[')
         .and_then(|a| a.strip_suffix(']'))
         .unwrap_or(address);
-    if bare == "host-gateway" {
-        return Err(ArgError::not_yet("`--add-host …:host-gateway`"));
-    }
-    bare.parse::<IpAddr>().map_err(|_| error())?;
+    let address = match bare {
+        "host-gateway" => IpAddr::V4(kiln_exec::HOST_GATEWAY),
+        _ => bare.parse::<IpAddr>().map_err(|_| error())?,
+    };
     if name.is_empty() || name.contains(',') {
         return Err(error());
     }
-    Ok(format!("{name}={bare}"))
+    Ok(format!("{name}={address}"))
 }
 
 /// Checks `NAME=SOFT[:HARD]`.

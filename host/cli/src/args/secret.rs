@@ -7,6 +7,7 @@ use kiln_engine::Secret;
 
 use super::ArgError;
 use super::Surroundings;
+use super::agent::KeyAgent;
 
 /// Largest secret in bytes (BuildKit's limit).
 const LARGEST: u64 = 500 << 10;
@@ -67,31 +68,64 @@ fn read(id: &str, path: &std::path::Path) -> Result<Vec<u8>, ArgError> {
     std::fs::read(path).map_err(failed)
 }
 
-/// Reads `ID[=SOCKET]`; without a socket it is `$SSH_AUTH_SOCK`.
+/// What gives steps an SSH agent.
+#[derive(Debug)]
+pub(crate) enum Ssh {
+    /// An agent that runs.
+    Socket(PathBuf),
+    /// An agent that was started for key files.
+    Agent(KeyAgent),
+}
+
+impl Ssh {
+    /// Returns where the agent listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        match self {
+            Self::Socket(path) => path.clone(),
+            Self::Agent(agent) => agent.socket(),
+        }
+    }
+}
+
+/// Reads `ID[=SOCKET|KEY[,KEY…]]`; without either it is `$SSH_AUTH_SOCK`.
 ///
 /// # Errors
-/// When there is no socket.
-pub(crate) fn ssh(text: &str, around: &Surroundings) -> Result<(String, PathBuf), ArgError> {
-    let (id, path) = text
+/// When there is no such socket or key.
+pub(crate) fn ssh(text: &str, around: &Surroundings) -> Result<(String, Ssh), ArgError> {
+    let (id, paths) = text
         .split_once('=')
-        .map_or((text, None), |(id, path)| (id, Some(path)));
+        .map_or((text, None), |(id, paths)| (id, Some(paths)));
     if id.is_empty() {
-        return Err(ArgError::value("--ssh", text, "`default` or `ID=SOCKET`"));
+        return Err(ArgError::value(
+            "--ssh",
+            text,
+            "`default` or `ID=SOCKET|KEY[,KEY]`",
+        ));
     }
-    let path = match path.or_else(|| around.env.get("SSH_AUTH_SOCK").map(String::as_str)) {
-        Some(path) if !path.is_empty() => around.path(path),
+    let paths = match paths.or_else(|| around.env.get("SSH_AUTH_SOCK").map(String::as_str)) {
+        Some(paths) if !paths.is_empty() => paths.split(',').map(|path| around.path(path)),
         _ => {
             return Err(ArgError::new(
                 "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set",
             ));
         }
     };
-    let failed =
-        |error| ArgError::new(format!("cannot use `{}` as SSH agent", path.display())).because(error);
-    let metadata = std::fs::metadata(&path).map_err(failed)?;
-    if !metadata.file_type().is_socket() {
-        let error = ArgError::not_yet(&format!("an SSH key (`{}`) without an agent", path.display()));
-        return Err(error.hint("start `ssh-agent`, add the key with `ssh-add`, and use `--ssh default`"));
+    let paths: Vec<PathBuf> = paths.collect();
+    let mut sockets = Vec::new();
+    for path in &paths {
+        let failed = |error| {
+            ArgError::new(format!("cannot use `{}` as SSH agent or key", path.display())).because(error)
+        };
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if metadata.file_type().is_socket() {
+            sockets.push(path.clone());
+        }
     }
-    Ok((id.to_owned(), path))
+    let given = match (sockets.as_slice(), paths.as_slice()) {
+        ([socket], [_]) => Ssh::Socket(socket.clone()),
+        ([], keys) => Ssh::Agent(KeyAgent::start(id, keys, &around.temporary)?),
+        ([_], _) => return Err(ArgError::new("invalid combination of keys and sockets")),
+        _ => return Err(ArgError::new("only single socket allowed")),
+    };
+    Ok((id.to_owned(), given))
 }

@@ -147,7 +147,55 @@ fn wrong_use_is_named() {
     refused("--allow everything .", "expected network.host");
     refused("--network bridge .", "expected default, none or host");
     refused("-f - -", "can't use stdin for both");
+    refused(
+        "--iidfile x -o type=local,dest=y .",
+        "incompatible with image ID file",
+    );
+    refused("--ssh default=missing .", "cannot use `");
+    refused("--ssh default .", "invalid empty ssh agent socket");
     assert!(prepare("--sbom=false --provenance=false .", &[], b"").1.is_ok());
+}
+
+#[test]
+fn times_that_are_no_numbers_are_left_to_the_frontend() {
+    for value in ["context", "stage", ""] {
+        let line = format!("--build-arg SOURCE_DATE_EPOCH={value} .");
+        let request = request(&line, &[]).request;
+        assert_eq!(request.epoch, None, "{value}");
+        assert_eq!(request.args, [("SOURCE_DATE_EPOCH".to_owned(), value.to_owned())]);
+    }
+}
+
+#[test]
+fn docker_has_a_default_platform() {
+    let platforms = |line: &str| {
+        let env = [("DOCKER_DEFAULT_PLATFORM", "linux/arm64")];
+        let request = request(line, &env).request;
+        let names: Vec<String> = request.platforms.iter().map(ToString::to_string).collect();
+        names.join(" ")
+    };
+    assert_eq!(platforms("."), "linux/arm64");
+    assert_eq!(
+        platforms("--platform linux/s390x,linux/arm/v7 ."),
+        "linux/s390x linux/arm/v7"
+    );
+}
+
+#[test]
+fn flags_that_buildx_warns_of_are_warned_of() {
+    let line = "--compress --squash --isolation=hyperv --security-opt a --rm=false --force-rm .";
+    let typed = Typed::try_parse_from(["kiln"].into_iter().chain(line.split_whitespace())).expect(line);
+    assert_eq!(typed.build.later.unused().len(), 5);
+    let typed = Typed::try_parse_from(["kiln", "--rm", "--force-rm", "."]).expect("flags");
+    assert!(typed.build.later.unused().is_empty());
+}
+
+#[test]
+fn hosts_are_listed_with_commas_too() {
+    let request = request("--add-host a:1.2.3.4,b=[::1] --add-host c:host-gateway .", &[]).request;
+    let hosts = &request.options[0];
+    assert_eq!(hosts.1, "a=1.2.3.4,b=::1,c=192.0.0.8");
+    refused("--add-host a:b .", "expected `NAME:IP` or `NAME:host-gateway`");
 }
 
 #[test]

@@ -40,6 +40,9 @@ pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
     let platform = session.settings.platform.as_deref().map(str::parse).transpose();
     let platform = platform.map_err(|e| ArgError::new("invalid `platform` in kiln.toml").because(e))?;
     let policy = policy(&session.settings.storage)?;
+    for text in args.later.unused() {
+        warn(&Report::new(text));
+    }
     let prepared = Prepared::new(args, platform.as_ref(), &mut session.around)?;
     let wanted = Wanted {
         oci_runtime: args.machine.oci_runtime.clone(),
@@ -78,7 +81,7 @@ pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
         Ended::Failed(failure) => return Err(failure),
         Ended::Interrupted => return Err(BuildError::Canceled.into()),
     };
-    drop(prepared.spool);
+    drop((prepared.spool, prepared.agents));
     let code = match (made, &call) {
         (Made::Answer(answer), Some(call)) => {
             write_metadata(args, &session, &call::metadata(&answer))?;
@@ -222,7 +225,7 @@ fn write_result(args: &BuildArgs, session: &Session, outcome: &BuildOutcome) -> 
     }
     write_metadata(args, session, &outcome.metadata)?;
     match id {
-        Some(id) if args.result.quiet => print(&format!("{id}\n")),
+        Some(id) if args.result.quiet || args.result.progress == Mode::Quiet => print(&format!("{id}\n")),
         _ => Ok(()),
     }
 }

@@ -37,6 +37,7 @@ Environment:
   KILN_OCI_RUNTIME      OCI runtime that runs steps, like --oci-runtime
   KILN_MAX_PARALLELISM  most steps at a time, like --max-parallelism
   BUILDKIT_PROGRESS     how a build is shown, like --progress
+  DOCKER_DEFAULT_PLATFORM  platform to build for, like --platform
   SOURCE_DATE_EPOCH     build argument that makes times in the result reproducible
   DOCKER_CONFIG         directory with registry credentials [default: ~/.docker]
   SSH_AUTH_SOCK         agent of --ssh default

@@ -1,5 +1,6 @@
 //! Outputs that are files: tar and local directories.
 
+use std::collections::HashMap;
 use std::io;
 use std::io::BufWriter;
 use std::io::Write;
@@ -122,8 +123,12 @@ impl Export<'_> {
         let (mode, epoch) = (*mode, epoch.or(self.epoch));
         let split = platform_split.unwrap_or(self.multi);
         let part = step.part("copying", "copying files", 0);
+        let mut written = HashMap::new();
         for built in self.built {
             let (files, source) = self.flat(&built.stack).await?;
+            if !split && self.built.len() > 1 {
+                note_files(&mut written, &files, self.platform(built))?;
+            }
             let dest = if split {
                 dest.join(directory_name(self.platform(built)))
             } else {
@@ -143,6 +148,24 @@ impl Export<'_> {
             .as_ref()
             .unwrap_or(&self.build.config.platform)
     }
+}
+
+/// Notes what a platform writes into the directory that all platforms share.
+fn note_files(
+    written: &mut HashMap<TreePath, Platform>,
+    files: &ChangeSet,
+    platform: &Platform,
+) -> Result<(), AnyError> {
+    for entry in files.entries().iter().filter(|entry| !entry.node.is_directory()) {
+        if let Some(other) = written.insert(entry.path.clone(), platform.clone()) {
+            return Err(format!(
+                "cannot overwrite {} from {other} with {platform} when split option is disabled",
+                entry.path.to_string().trim_start_matches('/')
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 fn directory_name(platform: &Platform) -> String {

@@ -145,7 +145,10 @@ impl Export<'_> {
             None => jiff::Timestamp::now().round(jiff::Unit::Second)?.to_string(),
         };
         let (top, index) = match (&images[..], self.multi) {
-            ([image], false) => (image.descriptor.clone(), None),
+            ([image], false) => {
+                kiln_export::check_single(format)?;
+                (image.descriptor.clone(), None)
+            }
             (images, _) => {
                 let (descriptor, bytes) = kiln_export::assemble_index(images, format);
                 step.part(

@@ -17,7 +17,6 @@ use kiln_graph::Mount;
 use kiln_graph::MountKind;
 use kiln_graph::SecretMount;
 use kiln_image::Digest;
-use kiln_image::Platform;
 use kiln_progress::Event;
 use kiln_progress::Sink;
 use kiln_solver::OpContext;
@@ -53,7 +52,7 @@ pub(super) async fn run(
     inputs: &[(Input, Ref)],
 ) -> Result<Vec<Ref>, EngineError> {
     check_entitlements(build, exec)?;
-    check_platform(&step_info.platform)?;
+    super::emulator::check(&step_info.platform)?;
     let mut held = Held {
         fresh: step_info.ignore_cache,
         ..Held::default()
@@ -115,36 +114,6 @@ fn check_entitlements(build: &BuildContext, exec: &Exec) -> Result<(), EngineErr
     } else {
         Err(EngineError::NotYet("RUN --device"))
     }
-}
-
-/// Fails early where the kernel could only say `exec format error`.
-fn check_platform(platform: &Platform) -> Result<(), EngineError> {
-    let host = Platform::host();
-    let native =
-        platform.serves(&host).is_some() || (host.architecture == "amd64" && platform.architecture == "386");
-    if native {
-        return Ok(());
-    }
-    let interpreter = match platform.architecture.as_str() {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        "386" => "i386",
-        "mips64le" => "mips64el",
-        other => other,
-    };
-    let registered = |name: &str| {
-        std::path::Path::new("/proc/sys/fs/binfmt_misc")
-            .join(name)
-            .exists()
-    };
-    if registered(&format!("qemu-{interpreter}")) || registered(interpreter) {
-        return Ok(());
-    }
-    Err(EngineError::Platform {
-        platform: platform.clone(),
-        host,
-        interpreter: interpreter.to_owned(),
-    })
 }
 
 async fn mount_root(

@@ -40,8 +40,9 @@ impl NativeExecutor {
 
 #[async_trait::async_trait]
 impl Executor for NativeExecutor {
-    async fn run(&self, step: Step, output: &dyn Output, cancel: Cancel) -> Result<Exit, ExecError> {
+    async fn run(&self, mut step: Step, output: &dyn Output, cancel: Cancel) -> Result<Exit, ExecError> {
         let lease = self.networks.lease(&step).await?;
+        lease.resolve_hosts(&mut step)?;
         let spec = translate::spec(&step, lease.network(), &self.hierarchy)?;
         self.launcher
             .run(&step.id, (&spec, Environment::Empty), output, cancel)

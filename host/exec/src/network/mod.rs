@@ -10,11 +10,13 @@ mod usermode;
 mod veth;
 
 use crate::ExecError;
+use crate::HOST_GATEWAY;
 use crate::Network;
 use crate::Security;
 use crate::Step;
 use kiln_exec_init::codec::Bytes;
 use kiln_exec_init::spec::Net;
+use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
 use std::process::Child;
@@ -27,6 +29,8 @@ use std::sync::PoisonError;
 pub(crate) struct Namespace {
     fd: OwnedFd,
     carrier: Option<Child>,
+    /// Where the machine is seen from inside, if it is.
+    gateway: Option<Ipv4Addr>,
 }
 
 impl Drop for Namespace {
@@ -83,6 +87,31 @@ impl Networks {
 }
 
 impl Lease {
+    /// Puts the machine's address, as this network sees it, where hosts of the step stand for it.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached.
+    pub(crate) fn resolve_hosts(&self, step: &mut Step) -> Result<(), ExecError> {
+        let stands_for_it = HOST_GATEWAY.to_string();
+        let gateway = match self {
+            Self::Host => Some(Ipv4Addr::LOCALHOST),
+            Self::Loopback => None,
+            Self::Private { namespace, .. } => namespace.as_ref().and_then(|namespace| namespace.gateway),
+        };
+        for (_, address) in &mut step.extra_hosts {
+            if *address == stands_for_it {
+                let gateway = gateway.ok_or_else(|| {
+                    missing(
+                        "`host-gateway` has no address in it: the step cannot reach this machine",
+                        "use `--network=host`, run as root, or give the host's address",
+                    )
+                })?;
+                *address = gateway.to_string();
+            }
+        }
+        Ok(())
+    }
+
     /// The network in the helper's words.
     pub(crate) fn network(&self) -> Net {
         match self {

@@ -65,7 +65,12 @@ pub(super) fn make() -> Result<Namespace, ExecError> {
         Carrier::Pasta => pasta(&fd),
     };
     let child = started.map_err(|error| failed(&format!("start `{}`", carrier.name()), error))?;
-    Ok(Namespace { fd, carrier: child })
+    Ok(Namespace {
+        fd,
+        carrier: child,
+        // Both are told to hide the machine.
+        gateway: None,
+    })
 }
 
 fn empty() -> io::Result<OwnedFd> {

@@ -26,16 +26,20 @@ pub(super) fn make() -> Result<Namespace, ExecError> {
     let made = std::thread::spawn(connected)
         .join()
         .map_err(|_| missing("its thread panicked", "report this"))?;
-    let fd = made.map_err(|(action, errno)| {
+    let (fd, gateway) = made.map_err(|(action, errno)| {
         let hint = "run as root or with CAP_NET_ADMIN and CAP_SYS_ADMIN, or give the step the network `none` or `host`";
         missing(format!("cannot {action}: {}", std::io::Error::from(errno)), hint)
     })?;
-    Ok(Namespace { fd, carrier: None })
+    Ok(Namespace {
+        fd,
+        carrier: None,
+        gateway: Some(gateway),
+    })
 }
 
 type Failed = (&'static str, Errno);
 
-fn connected() -> Result<OwnedFd, Failed> {
+fn connected() -> Result<(OwnedFd, Ipv4Addr), Failed> {
     let at = |action: &'static str| move |errno| (action, errno);
     let mut outside = Netlink::open().map_err(at("open a netlink socket"))?;
     let mtu = outside_mtu();
@@ -62,7 +66,7 @@ fn connected() -> Result<OwnedFd, Failed> {
         .map_err(at("give the inner interface an address"))?;
     inside.up("eth0").map_err(at("bring the inner interface up"))?;
     inside.add_default_route(gateway).map_err(at("add a route"))?;
-    Ok(fd)
+    Ok((fd, gateway))
 }
 
 /// The kernel refuses a name that is taken, so that several engines share the networks without knowing each other.

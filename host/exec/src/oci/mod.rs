@@ -101,9 +101,10 @@ fn start_code(message: &str) -> Option<i32> {
 
 #[async_trait::async_trait]
 impl Executor for OciExecutor {
-    async fn run(&self, step: Step, output: &dyn Output, cancel: Cancel) -> Result<Exit, ExecError> {
+    async fn run(&self, mut step: Step, output: &dyn Output, cancel: Cancel) -> Result<Exit, ExecError> {
         crate::native::translate::check(&step)?;
         let lease = self.networks.lease(&step).await?;
+        lease.resolve_hosts(&mut step)?;
         let bundle = Bundle::create(&self.scratch, &step, &lease.network(), &self.hierarchy)?;
         let spec = bundle.spec(&self.runtime, &step);
         let exit = self
