@@ -33,6 +33,7 @@ use crate::files::RefTree;
 use crate::images::ImageError;
 use crate::images::ImageId;
 use crate::layers::Ref;
+use crate::memo::StoreMemo;
 use crate::observer::Reporter;
 
 /// Serves one call of a frontend.
@@ -204,7 +205,8 @@ impl FrontendBridge for Bridge {
                 "the frontend wants to call the frontend `{name}`, which is not granted"
             )));
         }
-        let opened = self.build.config.frontends.open(Some(name)).await;
+        let memo = StoreMemo::for_request(self.build.layers.store(), &self.build.request);
+        let opened = self.build.config.frontends.open(Some(name), memo).await;
         let frontend = opened.map_err(|error| plugin_failure(&error))?;
         let bridge = Arc::new(Self {
             build: self.build.clone(),
