@@ -137,7 +137,13 @@ impl GitRef {
             }
             same(&mut self.reference, full("refs/heads/", branch), "ref")?;
         }
-        if self.reference.is_empty() && !self.fetch_by_commit {
+        // A whole commit says all there is to say; a part of one is what the default branch must begin with.
+        let hex = self
+            .checksum
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let whole = hex && matches!(self.checksum.len(), 40 | 64);
+        if self.reference.is_empty() && whole && !self.fetch_by_commit {
             self.reference.clone_from(&self.checksum);
         }
         Ok(())
