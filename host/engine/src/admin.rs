@@ -1,6 +1,5 @@
 //! What is done with a store beside building: looking, pushing, saving, cleaning up.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use kiln_export::ArchiveKind;
@@ -11,7 +10,6 @@ use kiln_export::ImageName;
 use kiln_export::Top;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
-use kiln_image::ImageConfig;
 use kiln_image::ManifestOrIndex;
 use kiln_image::MediaType;
 use kiln_image::Reference;
@@ -27,37 +25,9 @@ use crate::Engine;
 use crate::bridge::chain;
 use crate::error::BuildError;
 use crate::error::EngineError;
-use crate::images::ImageError;
-use crate::images::Images;
-use crate::images::Layout;
-use crate::images::ReadDocument;
 
 /// Largest document that is shown, in bytes.
 const MAX_DOCUMENT: u64 = 8 << 20;
-
-/// One image of what was inspected.
-#[derive(Debug, Clone)]
-pub struct InspectedImage {
-    /// Its manifest's descriptor.
-    pub descriptor: Descriptor,
-    /// Its config; none when it is not here.
-    pub config: Option<ImageConfig>,
-    /// Its layers.
-    pub layers: Vec<Descriptor>,
-}
-
-/// What a reference points at.
-#[derive(Debug, Clone)]
-pub struct Inspected {
-    /// The name that was asked for, in full.
-    pub name: String,
-    /// Descriptor of the manifest or index.
-    pub descriptor: Descriptor,
-    /// The document as it is stored.
-    pub raw: Vec<u8>,
-    /// The images; one unless it is an index.
-    pub images: Vec<InspectedImage>,
-}
 
 impl Engine {
     /// Returns what the store holds.
@@ -78,47 +48,6 @@ impl Engine {
             let _ = self.fetchers().git.tidy(policy.keep_duration);
         }
         self.store().gc(policy)
-    }
-
-    /// Looks at an image of the local store, else of its registry.
-    ///
-    /// # Errors
-    /// When there is none or it is malformed.
-    pub async fn inspect(&self, reference: &Reference) -> Result<Inspected, BuildError> {
-        let failed = |source| EngineError::Image(source);
-        if let Some(stored) = self.images().get(reference)? {
-            return Ok(inspect(stored.name, stored.descriptor, self.store())
-                .await
-                .map_err(failed)?);
-        }
-        let images = Images::new(
-            self.store().clone(),
-            self.config().registry.clone(),
-            HashMap::new(),
-        );
-        let (top, remote) = images.remote(reference).await.map_err(failed)?;
-        Ok(inspect(reference.to_string(), top, &remote)
-            .await
-            .map_err(failed)?)
-    }
-
-    /// Looks at an image of an OCI layout.
-    ///
-    /// # Errors
-    /// When there is none or it is malformed.
-    pub async fn inspect_layout(
-        &self,
-        layout: &Layout,
-        selector: Option<&str>,
-    ) -> Result<Inspected, BuildError> {
-        let failed = |source: ImageError| EngineError::Image(source);
-        let top = layout
-            .select(selector)
-            .map_err(ImageError::from)
-            .map_err(failed)?;
-        Ok(inspect(layout.path().display().to_string(), top, layout)
-            .await
-            .map_err(failed)?)
     }
 
     /// Returns every blob of an image of the local store, documents in memory.
@@ -192,58 +121,4 @@ impl Engine {
         })
         .map_err(BuildError::Export)
     }
-}
-
-async fn inspect(
-    name: String,
-    descriptor: Descriptor,
-    documents: &dyn ReadDocument,
-) -> Result<Inspected, ImageError> {
-    let malformed = |source| ImageError::Manifest {
-        reference: name.clone(),
-        source,
-    };
-    let raw = documents.read(&descriptor).await?;
-    let mut images = Vec::new();
-    let mut open = vec![(descriptor.clone(), Some(raw.clone()))];
-    while let Some((next, bytes)) = open.pop() {
-        let bytes = match bytes {
-            Some(bytes) => bytes,
-            // A platform whose manifest is not here is listed without more.
-            None => match documents.read(&next).await {
-                Ok(bytes) => bytes,
-                Err(ImageError::Store(_) | ImageError::Layout(_)) => {
-                    images.push(InspectedImage {
-                        descriptor: next,
-                        config: None,
-                        layers: Vec::new(),
-                    });
-                    continue;
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        match ManifestOrIndex::parse(&next.media_type, &bytes).map_err(malformed)? {
-            ManifestOrIndex::Index(index) => {
-                open.extend(index.manifests.into_iter().rev().map(|d| (d, None)));
-            }
-            ManifestOrIndex::Manifest(manifest) => {
-                let config = match documents.read(&manifest.config).await {
-                    Ok(bytes) => ImageConfig::parse(&bytes).ok(),
-                    Err(_) => None,
-                };
-                images.push(InspectedImage {
-                    descriptor: next,
-                    config,
-                    layers: manifest.layers,
-                });
-            }
-        }
-    }
-    Ok(Inspected {
-        name,
-        descriptor,
-        raw,
-        images,
-    })
 }

@@ -211,7 +211,7 @@ pub enum ImageError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A document is larger than is read.
-    #[error("{what} of {reference} has {size} bytes (at most {MAX_DOCUMENT} are read)")]
+    #[error("{what} of {reference} has {size} bytes (at most {limit} are read)")]
     TooLarge {
         /// Which document.
         what: &'static str,
@@ -219,7 +219,12 @@ pub enum ImageError {
         reference: String,
         /// Its size.
         size: u64,
+        /// The largest size.
+        limit: u64,
     },
+    /// An index of more than is looked at.
+    #[error("{0} has more than {1} manifests")]
+    TooMany(String, usize),
     /// A layer's bytes are not what its descriptor says.
     #[error("blob {expected} of {reference} has the content {actual}")]
     Mismatch {
@@ -351,9 +356,14 @@ impl Images {
     }
 
     /// Reads a manifest or config of a registry, through the store.
-    async fn read_remote(&self, reference: &Reference, wanted: &Descriptor) -> Result<Vec<u8>, ImageError> {
+    async fn read_remote(
+        &self,
+        reference: &Reference,
+        wanted: &Descriptor,
+        limit: u64,
+    ) -> Result<Vec<u8>, ImageError> {
         if self.store.contains(&wanted.digest)? {
-            return Ok(self.store.read_blob(&wanted.digest, MAX_DOCUMENT)?);
+            return Ok(self.store.read_blob(&wanted.digest, limit)?);
         }
         let name = reference.to_string();
         let failed = |source| ImageError::Resolve {
@@ -371,28 +381,33 @@ impl Images {
         }
         let fetch = fetch::FromRegistry::new(self.client.clone(), reference.clone());
         fetch.fetch(&self.store, wanted, &|_| {}).await?;
-        Ok(self.store.read_blob(&wanted.digest, MAX_DOCUMENT)?)
+        Ok(self.store.read_blob(&wanted.digest, limit)?)
     }
 }
 
 /// Reads manifests and configs.
 #[async_trait]
 pub(crate) trait ReadDocument: Sync {
-    /// Returns the whole document, checked against its digest.
-    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError>;
+    /// Returns the whole document of at most `limit` bytes, checked against its digest.
+    async fn read_up_to(&self, document: &Descriptor, limit: u64) -> Result<Vec<u8>, ImageError>;
+
+    /// Returns a manifest or config, checked against its digest.
+    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
+        self.read_up_to(document, MAX_DOCUMENT).await
+    }
 }
 
 #[async_trait]
 impl ReadDocument for Layout {
-    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
-        Ok(Self::read(self, &document.digest, MAX_DOCUMENT)?)
+    async fn read_up_to(&self, document: &Descriptor, limit: u64) -> Result<Vec<u8>, ImageError> {
+        Ok(Self::read(self, &document.digest, limit)?)
     }
 }
 
 #[async_trait]
 impl ReadDocument for Store {
-    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
-        Ok(self.read_blob(&document.digest, MAX_DOCUMENT)?)
+    async fn read_up_to(&self, document: &Descriptor, limit: u64) -> Result<Vec<u8>, ImageError> {
+        Ok(self.read_blob(&document.digest, limit)?)
     }
 }
 
@@ -404,8 +419,8 @@ struct Remote<'a> {
 
 #[async_trait]
 impl ReadDocument for Remote<'_> {
-    async fn read(&self, document: &Descriptor) -> Result<Vec<u8>, ImageError> {
-        self.images.read_remote(self.reference, document).await
+    async fn read_up_to(&self, document: &Descriptor, limit: u64) -> Result<Vec<u8>, ImageError> {
+        self.images.read_remote(self.reference, document, limit).await
     }
 }
 
@@ -475,6 +490,7 @@ fn check_size(what: &'static str, name: &str, document: &Descriptor) -> Result<(
         what,
         reference: name.to_owned(),
         size,
+        limit: MAX_DOCUMENT,
     };
     (size <= MAX_DOCUMENT).then_some(()).ok_or_else(too_large)
 }

@@ -1,10 +1,16 @@
 //! `kiln inspect`.
 
+mod shape;
+mod table;
+mod template;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 use std::path::Path;
 
 use clap::Args;
-use clap::ValueEnum;
+use kiln_engine::InspectDetail;
 use kiln_engine::Inspected;
 use kiln_engine::InspectedImage;
 use kiln_engine::Layout;
@@ -12,6 +18,7 @@ use kiln_image::Descriptor;
 use serde_json::Value;
 use serde_json::json;
 
+use self::template::Parsed;
 use super::Session;
 use super::print;
 use super::reference;
@@ -31,24 +38,57 @@ pub(crate) struct InspectArgs {
     /// Print the manifest or index as it is stored
     #[arg(long, conflicts_with = "format")]
     raw: bool,
-    /// How it is shown
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    /// Go template with .Name, .Manifest, .Image, .Provenance, .SBOM and the function json; or text, or json
+    #[arg(long, value_name = "TEMPLATE", default_value = "{{.Manifest}}")]
+    format: String,
     /// Registry that may speak plain HTTP or have a certificate that nobody vouches for
     #[arg(long = "insecure-registry", value_name = "HOST")]
     insecure_registries: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// How it is shown.
 enum Format {
-    /// A summary for people
+    /// The table of `docker buildx imagetools inspect`.
+    Table,
+    /// A summary with layers.
     Text,
-    /// Everything as JSON
+    /// Everything as JSON.
     Json,
+    /// A template.
+    Template(Parsed),
+}
+
+impl Format {
+    fn of(text: &str) -> Result<Self, Failure> {
+        Ok(match text {
+            "" => Self::Table,
+            "text" => Self::Text,
+            "json" => Self::Json,
+            text if template::is_table(text) => Self::Table,
+            text => Self::Template(Parsed::new(text)?),
+        })
+    }
+
+    fn detail(&self) -> InspectDetail {
+        match self {
+            Self::Template(_) => InspectDetail::Attestations,
+            Self::Table | Self::Text | Self::Json => InspectDetail::Manifests,
+        }
+    }
+
+    fn show(&self, name: &str, found: &Inspected) -> Result<String, Failure> {
+        Ok(match self {
+            Self::Table => table::table(found),
+            Self::Text => summary(found),
+            Self::Json => format!("{:#}\n", as_json(found)),
+            Self::Template(template) => template.fill(name, found)?,
+        })
+    }
 }
 
 /// Shows what an image is made of.
 pub(crate) fn run(args: &InspectArgs) -> Result<u8, Failure> {
+    let format = Format::of(&args.format)?;
     let session = Session::open()?;
     let runtime = super::runtime()?;
     let _entered = runtime.enter();
@@ -60,17 +100,20 @@ pub(crate) fn run(args: &InspectArgs) -> Result<u8, Failure> {
     let found = match layout(&args.reference, &session) {
         Some((path, selector)) => {
             let opened = Layout::open(&path).map_err(|e| Failure::failed(Report::of(&e)))?;
-            runtime.block_on(Box::pin(engine.inspect_layout(&opened, selector)))?
+            runtime.block_on(Box::pin(engine.inspect_layout(
+                &opened,
+                selector,
+                format.detail(),
+            )))?
         }
-        None => runtime.block_on(Box::pin(engine.inspect(&reference(&args.reference)?)))?,
+        None => runtime.block_on(Box::pin(
+            engine.inspect(&reference(&args.reference)?, format.detail()),
+        ))?,
     };
     if args.raw {
         print(&String::from_utf8_lossy(&found.raw))?;
     } else {
-        print(&match args.format {
-            Format::Text => summary(&found),
-            Format::Json => format!("{:#}\n", as_json(&found)),
-        })?;
+        print(&format.show(&args.reference, &found)?)?;
     }
     Ok(0)
 }
@@ -87,7 +130,7 @@ fn layout<'a>(text: &'a str, session: &Session) -> Option<(std::path::PathBuf, O
     looks_like_a_path.then_some((path, None))
 }
 
-/// The summary of `docker buildx imagetools inspect`, with layers where there is one image.
+/// A summary for people, with layers.
 fn summary(found: &Inspected) -> String {
     let mut out = String::new();
     _ = writeln!(out, "Name:      {}", printable(&found.name));
