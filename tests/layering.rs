@@ -16,6 +16,7 @@ const HOST: &[(&str, &[&str])] = &[
     ("registry", &["image"]),
     ("fetch", &["image", "giturl"]),
     ("solver", &["image"]),
+    ("cache", &["image", "registry", "solver"]),
     ("plugin", &["image", "graph", "progress", "pattern"]),
     ("exec", &["image", "snapshot", "exec-init"]),
     ("export", &["image", "tree", "layer"]),
@@ -24,15 +25,15 @@ const HOST: &[(&str, &[&str])] = &[
         "engine",
         &[
             "image", "tree", "graph", "store", "progress", "layer", "snapshot", "registry", "solver",
-            "plugin", "exec", "export", "pattern", "fetch", "giturl",
+            "cache", "plugin", "exec", "export", "pattern", "fetch", "giturl",
         ],
     ),
     // The command line wires: it may name what the engine is configured with, nothing below that.
     (
         "cli",
         &[
-            "image", "graph", "progress", "plugin", "wasm", "exec", "export", "registry", "fetch", "giturl",
-            "engine",
+            "image", "graph", "progress", "plugin", "wasm", "exec", "export", "registry", "cache", "fetch",
+            "giturl", "engine",
         ],
     ),
 ];

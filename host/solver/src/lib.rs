@@ -19,6 +19,7 @@ mod step;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use crate::error::SolveError;
 pub use crate::graph::Edge;
@@ -58,3 +59,6 @@ pub use crate::op::VertexInfo;
 pub use crate::solver::Limits;
 pub use crate::solver::Session;
 pub use crate::solver::Solver;
+pub use crate::trace::Trace;
+pub use crate::trace::Traced;
+pub use crate::trace::TracedInput;

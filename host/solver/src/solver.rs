@@ -138,7 +138,7 @@ impl<R: Clone + Send + Sync + 'static> Session<R> {
     }
 
     /// Returns the steps of every vertex that the targets need, by place in the graph.
-    fn attach(&self, graph: &Graph<R>, targets: &[Edge]) -> Vec<Option<Arc<Step<R>>>> {
+    pub(crate) fn attach(&self, graph: &Graph<R>, targets: &[Edge]) -> Vec<Option<Arc<Step<R>>>> {
         let needed = needed(graph, targets);
         let mut steps: Vec<Option<Arc<Step<R>>>> = Vec::with_capacity(needed.len());
         let mut freshness: Vec<Freshness> = Vec::with_capacity(needed.len());

@@ -7,6 +7,7 @@ mod audience;
 mod finish;
 mod lookup;
 mod merge;
+mod trace;
 
 use std::sync::Arc;
 
