@@ -36,6 +36,8 @@ pub(crate) enum Verdict {
 struct Run<'a> {
     base: &'a Base,
     kiln: Kiln,
+    /// Stores of earlier steps.
+    pruned: Vec<Kiln>,
     /// Directory with the contexts and outputs.
     dir: PathBuf,
     context: PathBuf,
@@ -54,6 +56,7 @@ pub(crate) fn run(case: &Case, base: &Base, keep: bool) -> Verdict {
         dockerfiles: dir.join("context-0"),
         dir,
         kiln,
+        pruned: Vec::new(),
         digests: Vec::new(),
     };
     let mut verdict = Verdict::Passed;
@@ -111,7 +114,9 @@ impl Run<'_> {
         self.directories(at, step)
             .map_err(|e| failed(format!("cannot write the context: {e}")))?;
         if step.prune_before {
-            self.kiln = Kiln::copy_of(&self.base.store);
+            // The one before holds the case's directory.
+            let pruned = std::mem::replace(&mut self.kiln, Kiln::copy_of(&self.base.store));
+            self.pruned.push(pruned);
         }
         let args = self.args(at, step);
         let time = Duration::from_secs(step.timeout_s.unwrap_or(PATIENCE));

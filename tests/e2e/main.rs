@@ -6,6 +6,7 @@ mod cancel;
 mod crash;
 mod debian;
 mod disk;
+mod elsewhere;
 mod errors;
 mod flags;
 mod hello;

@@ -161,7 +161,10 @@ impl Export {
             }
         });
         let (layers, records) = (layers.collect(), records.collect());
-        let infos = self.layers.iter().map(|(info, _)| (info.descriptor.digest, info.clone()));
+        let infos = self
+            .layers
+            .iter()
+            .map(|(info, _)| (info.descriptor.digest, info.clone()));
         CacheImage {
             config: CacheConfig { layers, records },
             layers: infos.collect(),

@@ -14,8 +14,8 @@ use crate::backend::LayerInfo;
 use crate::config::CacheConfig;
 use crate::config::CacheLayer;
 use crate::config::CacheRecord;
-use crate::config::CacheResultChain;
 use crate::config::CacheResult;
+use crate::config::CacheResultChain;
 
 /// Field of the image config.
 pub const INLINE_KEY: &str = "moby.buildkit.cache.v0";
@@ -122,7 +122,12 @@ pub fn inline_caches(manifest: &Manifest, config: &[u8]) -> Result<Option<CacheI
 fn layer_times(config: &Value) -> Vec<Option<Timestamp>> {
     let history = config.get("history").and_then(Value::as_array);
     let entries = history.into_iter().flatten();
-    let layers = entries.filter(|entry| !entry.get("empty_layer").and_then(Value::as_bool).unwrap_or_default());
+    let layers = entries.filter(|entry| {
+        !entry
+            .get("empty_layer")
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    });
     layers
         .map(|entry| entry.get("created")?.as_str()?.parse().ok())
         .collect()

@@ -206,7 +206,11 @@ impl LocalBackend {
         for layer in image.layers.values() {
             self.open(&layer.descriptor)?;
         }
-        let mut index = self.index().ok().flatten().unwrap_or_else(|| Index::new(Vec::new()));
+        let mut index = self
+            .index()
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Index::new(Vec::new()));
         let tagged = |entry: &Descriptor| entry.annotations.get(REF_NAME) == Some(&self.tag);
         index.manifests.retain(|entry| !tagged(entry));
         let mut top = written.manifest.0;

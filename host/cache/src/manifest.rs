@@ -205,10 +205,14 @@ pub(crate) async fn caches(
         Found::Image(manifest) => Ok(inlined(source, &manifest).await?.into_iter().collect()),
         Found::Images(images) => {
             let mut found = Vec::new();
-            let images = images.iter().filter(|image| MediaType::is_manifest(&image.media_type));
+            let images = images
+                .iter()
+                .filter(|image| MediaType::is_manifest(&image.media_type));
             for image in images.take(IMAGES) {
                 let bytes = source.document(image).await?;
-                if let Found::Image(manifest) = read(&image.media_type, &bytes).map_err(invalid("manifest"))? {
+                if let Found::Image(manifest) =
+                    read(&image.media_type, &bytes).map_err(invalid("manifest"))?
+                {
                     found.extend(inlined(source, &manifest).await?);
                 }
             }

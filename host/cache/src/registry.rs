@@ -159,7 +159,11 @@ impl Backend for RegistryBackend {
             }
             self.failed(error)
         };
-        let mut stream = self.client.blob(&self.reference, blob, offset).await.map_err(failed)?;
+        let mut stream = self
+            .client
+            .blob(&self.reference, blob, offset)
+            .await
+            .map_err(failed)?;
         while let Some(bytes) = stream.next().await.map_err(failed)? {
             let written = |error: io::Error| CacheError::io("write", blob.digest.to_string(), error);
             sink(&bytes).map_err(written)?;

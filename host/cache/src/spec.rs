@@ -377,7 +377,9 @@ fn duration(text: &str) -> Option<Duration> {
         let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let value: f64 = rest[..number].parse().ok()?;
         rest = &rest[number..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = match &rest[..end] {
             "ms" => 0.001,
             "s" => 1.0,
@@ -444,35 +446,69 @@ mod tests {
         };
         assert_eq!((tag.as_str(), reset), ("latest", false));
         let from = CacheFrom::parse(&fields("example.com/app:cache")).expect("a bare name is a registry's");
-        assert!(matches!(from.location, Location::Registry { insecure: false, .. }));
+        assert!(matches!(
+            from.location,
+            Location::Registry { insecure: false, .. }
+        ));
         assert_eq!(from.timeout, PATIENCE);
     }
 
     #[test]
     fn mistakes_are_named() {
         let to: &[(&str, &str)] = &[
-            ("type=locl,dest=/c", "`locl` is not a cache type (did you mean `local`?) (expected local, registry or inline)"),
+            (
+                "type=locl,dest=/c",
+                "`locl` is not a cache type (did you mean `local`?) (expected local, registry or inline)",
+            ),
             ("type=local", "dest is required for local cache"),
-            ("type=local,src=/c", "cache type `local` has no parameter `src` (did you mean `dest`?)"),
-            ("type=local,dest=/c,mod=max", "cache type `local` has no parameter `mod` (did you mean `mode`?)"),
-            ("type=local,dest=/c,mode=full", "`full` is not a value of `mode` (expected min or max)"),
+            (
+                "type=local,src=/c",
+                "cache type `local` has no parameter `src` (did you mean `dest`?)",
+            ),
+            (
+                "type=local,dest=/c,mod=max",
+                "cache type `local` has no parameter `mod` (did you mean `mode`?)",
+            ),
+            (
+                "type=local,dest=/c,mode=full",
+                "`full` is not a value of `mode` (expected min or max)",
+            ),
             ("type=local,dest=/c,dest=/d", "`dest` is given twice"),
-            ("type=inline,compression=zstd", "cache type `inline` has no parameter `compression`"),
+            (
+                "type=inline,compression=zstd",
+                "cache type `inline` has no parameter `compression`",
+            ),
             ("type=registry,ref=", "ref is required for registry cache"),
-            ("type=local,dest", "invalid value `dest` (expected `type=NAME[,KEY=VALUE]…` or an image name)"),
-            ("type=local,dest=/c,oci-mediatypes=false,image-manifest=true", "`true` is not a value of `image-manifest` (expected false with `oci-mediatypes=false`)"),
+            (
+                "type=local,dest",
+                "invalid value `dest` (expected `type=NAME[,KEY=VALUE]…` or an image name)",
+            ),
+            (
+                "type=local,dest=/c,oci-mediatypes=false,image-manifest=true",
+                "`true` is not a value of `image-manifest` (expected false with `oci-mediatypes=false`)",
+            ),
         ];
         for (given, expect) in to {
             let error = CacheTo::parse(&fields(given)).expect_err(given);
             assert_eq!(error.to_string(), *expect, "{given}");
         }
         let error = CacheFrom::parse(&fields("type=local,src=/c,timeout=soon")).expect_err("no duration");
-        assert_eq!(error.to_string(), "`soon` is not a value of `timeout` (expected a duration such as 30s or 10m)");
+        assert_eq!(
+            error.to_string(),
+            "`soon` is not a value of `timeout` (expected a duration such as 30s or 10m)"
+        );
     }
 
     #[test]
     fn durations_are_gos() {
-        let cases = [("1h30m", Some(5400.0)), ("1.5s", Some(1.5)), ("300ms", Some(0.3)), ("5", None), ("", None), ("x", None)];
+        let cases = [
+            ("1h30m", Some(5400.0)),
+            ("1.5s", Some(1.5)),
+            ("300ms", Some(0.3)),
+            ("5", None),
+            ("", None),
+            ("x", None),
+        ];
         for (text, expect) in cases {
             assert_eq!(duration(text).map(|d| d.as_secs_f64()), expect, "{text}");
         }

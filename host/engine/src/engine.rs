@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kiln_cache::CacheTo;
+use kiln_cache::Location;
 use kiln_graph::Definition;
 use kiln_image::Digest;
 use kiln_plugin::Frontend;
@@ -14,7 +16,9 @@ use kiln_plugin::Severity;
 use kiln_progress::End;
 use kiln_progress::Sink;
 use kiln_progress::Step;
+use kiln_solver::CacheIndex;
 use kiln_solver::Edge;
+use kiln_solver::LayeredIndex;
 use kiln_solver::Limits;
 use kiln_solver::SolveError;
 use kiln_solver::Solver;
@@ -25,10 +29,14 @@ use kiln_store::Store;
 use crate::bridge::Bridge;
 use crate::bridge::Forwarding;
 use crate::build::BuildContext;
+use crate::caches;
+use crate::caches::Imports;
+use crate::caches::Solved;
 use crate::config::Config;
 use crate::context::Wanted;
 use crate::error::BuildError;
 use crate::error::EngineError;
+use crate::error::Fault;
 use crate::export;
 use crate::export::Built;
 use crate::files::RefTree;
@@ -111,13 +119,20 @@ impl Engine {
         request: BuildRequest,
         sink: Arc<dyn Sink>,
     ) -> Result<BuildOutcome, BuildError> {
-        let (run, solver) = self.start(request, sink)?;
-        let build = run.build.clone();
-        let result = run.run().await;
-        drop(run);
-        solver.idle().await;
-        build.save();
-        result
+        let imports = Imports::read(&request.cache_from, &self.config.registry, &self.layers, &sink).await;
+        loop {
+            let (run, solver) = self.start(request.clone(), sink.clone(), imports.indexes())?;
+            let build = run.build.clone();
+            let result = run.run().await;
+            drop(run);
+            solver.idle().await;
+            build.save();
+            match result {
+                // Each turn finds something new that is of no use, so there is an end.
+                Err(error) if error.fault() == Fault::Build && imports.has_failed() => {}
+                result => return result,
+            }
+        }
     }
 
     /// Asks the frontend about the build file without building: BuildKit's subrequest `question`, such as
@@ -131,7 +146,7 @@ impl Engine {
         question: &str,
         sink: Arc<dyn Sink>,
     ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-        let (run, solver) = self.start(request, sink)?;
+        let (run, solver) = self.start(request, sink, Vec::new())?;
         let build = run.build.clone();
         let answer = run.ask(question).await;
         drop(run);
@@ -140,7 +155,12 @@ impl Engine {
         answer
     }
 
-    fn start(&self, request: BuildRequest, sink: Arc<dyn Sink>) -> Result<(Run, Solver<Ref>), BuildError> {
+    fn start(
+        &self,
+        request: BuildRequest,
+        sink: Arc<dyn Sink>,
+        imports: Vec<Arc<dyn CacheIndex<Ref>>>,
+    ) -> Result<(Run, Solver<Ref>), BuildError> {
         let layouts = open_layouts(&request)?;
         let images = Images::new(self.store.clone(), self.config.registry.clone(), layouts);
         let (config, layers) = (self.config.clone(), self.layers.clone());
@@ -148,7 +168,7 @@ impl Engine {
         let build = Arc::new(BuildContext::new(config, request, layers, sources, sink.clone()));
         let index = StoreIndex::new(self.store.clone(), self.layers.clone());
         let solver = Solver::new(
-            Arc::new(index),
+            Arc::new(LayeredIndex::new(Arc::new(index), imports)),
             Limits {
                 parallel: self.config.parallelism,
             },
@@ -222,13 +242,16 @@ impl Run {
     async fn run(&self) -> Result<BuildOutcome, BuildError> {
         let loaded = self.load().await?;
         let lowered = self.lower(&loaded).await?;
-        let built = self.solve(&lowered).await?;
+        let (mut built, solved) = self.solve(&lowered).await?;
+        self.inline_cache(&mut built, &solved).await;
         let warnings = lowered
             .diagnostics
             .iter()
             .filter(|d| d.severity == Severity::Warning)
             .count();
-        export::export(&self.build, &lowered, built, warnings).await
+        let outcome = export::export(&self.build, &lowered, built, warnings).await?;
+        caches::export(&self.build, &self.session, &solved).await?;
+        Ok(outcome)
     }
 
     async fn ask(&self, question: &str) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
@@ -380,7 +403,25 @@ impl Run {
         (name.to_owned(), value)
     }
 
-    async fn solve(&self, lowered: &Lowered) -> Result<Vec<Built>, BuildError> {
+    /// Puts the cache into the images' configs, where that is asked for.
+    async fn inline_cache(&self, built: &mut [Built], solved: &Solved) {
+        let wanted = |to: &CacheTo| to.location == Location::Inline;
+        if !self.build.request.cache_to.iter().any(wanted) {
+            return;
+        }
+        let with_result = built.iter_mut().filter(|built| built.output.result.is_some());
+        for (built, target) in with_result.zip(&solved.targets) {
+            let Some(cache) = caches::inline(&self.session, solved, *target).await else {
+                continue;
+            };
+            if let Ok(mut config) = serde_json::from_slice::<serde_json::Map<_, _>>(&built.output.config) {
+                config.insert(kiln_cache::INLINE_KEY.to_owned(), cache.into());
+                built.output.config = serde_json::to_vec(&config).expect("JSON can be written").into();
+            }
+        }
+    }
+
+    async fn solve(&self, lowered: &Lowered) -> Result<(Vec<Built>, Solved), BuildError> {
         let definition = &lowered.definition;
         self.reporter.learn(&self.build, definition);
         let graph = crate::ops::graph(&self.build, definition)
@@ -404,14 +445,15 @@ impl Run {
         let stack =
             |result: Option<kiln_graph::Input>| result.and_then(|_| results.next()).unwrap_or_default();
         let mut stack = stack;
-        Ok(lowered
+        let built = lowered
             .outputs
             .iter()
             .map(|output| Built {
                 output: output.clone(),
                 stack: stack(output.result),
             })
-            .collect())
+            .collect();
+        Ok((built, Solved { graph, targets }))
     }
 
     pub(crate) fn failed(&self, error: SolveError, _: &Definition) -> BuildError {

@@ -243,6 +243,9 @@ pub enum BuildError {
     /// The result could not be written.
     #[error("failed to export")]
     Export(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The cache could not be left where the user wants it.
+    #[error("failed to export cache")]
+    CacheExport(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] kiln_store::StoreError),

@@ -8,6 +8,7 @@ mod admin;
 mod archive;
 mod bridge;
 mod build;
+mod caches;
 mod config;
 mod context;
 mod engine;

@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kiln_cache::CacheFrom;
+use kiln_cache::CacheTo;
 use kiln_export::Output;
 use kiln_image::Platform;
 use kiln_image::Reference;
@@ -161,6 +163,10 @@ pub struct BuildRequest {
     pub options: Vec<(String, String)>,
     /// Steps that do not use the cache.
     pub no_cache: NoCache,
+    /// Caches of elsewhere that are looked into.
+    pub cache_from: Vec<CacheFrom>,
+    /// Where the cache of this build is left.
+    pub cache_to: Vec<CacheTo>,
     /// Ask registries even for images that are here.
     pub pull: bool,
     /// What becomes of the result.

@@ -61,14 +61,16 @@ impl<R: Clone + Send + Sync + 'static> Session<R> {
             };
             let known = step.tell(edge.output).await;
             let inputs = graph.vertices()[edge.vertex.index()].inputs.iter();
-            let inputs = inputs.zip(known.inputs).filter_map(|(input, (selector, content))| {
-                let step = *places.get(input)?;
-                Some(TracedInput {
-                    step,
-                    selector,
-                    content,
-                })
-            });
+            let inputs = inputs
+                .zip(known.inputs)
+                .filter_map(|(input, (selector, content))| {
+                    let step = *places.get(input)?;
+                    Some(TracedInput {
+                        step,
+                        selector,
+                        content,
+                    })
+                });
             let traced = Traced {
                 keys: known.keys,
                 output: edge.output,
@@ -78,7 +80,10 @@ impl<R: Clone + Send + Sync + 'static> Session<R> {
             places.insert(edge, trace.steps.len());
             trace.steps.push(traced);
         }
-        trace.targets = targets.iter().filter_map(|target| places.get(target).copied()).collect();
+        trace.targets = targets
+            .iter()
+            .filter_map(|target| places.get(target).copied())
+            .collect();
         trace
     }
 }

@@ -8,10 +8,6 @@ use super::ArgError;
 /// Flags that are not supported yet.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LaterArgs {
-    #[arg(long, hide = true)]
-    cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    cache_from: Vec<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     sbom: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -51,8 +47,6 @@ impl LaterArgs {
         let off = |value: &str| matches!(value, "" | "false" | "0" | "f" | "F" | "FALSE" | "False");
         let attest = |value: &&String| !value.split(',').any(|field| field == "disabled=true");
         let asked = [
-            ("--cache-to", !self.cache_to.is_empty()),
-            ("--cache-from", !self.cache_from.is_empty()),
             ("--sbom", self.sbom.as_deref().is_some_and(|value| !off(value))),
             (
                 "--provenance",

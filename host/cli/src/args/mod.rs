@@ -3,6 +3,7 @@
 mod agent;
 mod annotation;
 mod build;
+mod cache;
 mod call;
 mod context;
 mod error;

@@ -22,6 +22,7 @@ use super::BuildArgs;
 use super::annotation;
 use super::build::ResultArgs;
 use super::build::StepArgs;
+use super::cache;
 use super::context;
 use super::pairs::pairs;
 use super::secret;
@@ -102,6 +103,7 @@ impl Prepared {
         let mut entitlements = entitlements(&args.access.allow)?;
         let options = options(&args.steps, &mut entitlements)?;
         let platforms = platforms(&args.platforms, platform, around)?;
+        let cache_to = cache::to(&args.cache.cache_to, &build_args, around)?;
         let main = context::main(&args.context, args.file.as_deref(), around)?;
         if args.access.ssh.is_empty() && context::is_ssh(&main.context) {
             // Without an agent the build says what is missing.
@@ -118,6 +120,8 @@ impl Prepared {
             contexts,
             options,
             no_cache: no_cache(args),
+            cache_from: cache::from(&args.cache.cache_from, around)?,
+            cache_to,
             pull: args.cache.pull,
             outputs,
             tags,

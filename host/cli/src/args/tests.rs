@@ -129,7 +129,6 @@ fn secrets_are_read_and_never_shown() {
 #[test]
 fn wrong_use_is_named() {
     refused("--sbom=true .", "`--sbom` is not supported yet");
-    refused("--cache-from x .", "`--cache-from` is not supported yet");
     refused(
         "https://example.com/x.git?tag=a&branch=b",
         "branch conflicts with tag",
@@ -137,6 +136,10 @@ fn wrong_use_is_named() {
     refused(
         "--build-context a=https://u:hunter2@h/x.git?no=1 .",
         "`https://xxxxx:xxxxx@h/x.git?no=1`: unexpected query \"no\"",
+    );
+    refused(
+        "--cache-from type=loca,src=x .",
+        "invalid value `type=loca,src=x` for `--cache-from`",
     );
     refused("missing", "path \"missing\" not found");
     refused("--push .", "tag is needed when pushing to registry");

@@ -27,6 +27,8 @@ pub(crate) fn report(error: &BuildError) -> Report {
         BuildError::NoBuildFile { directory, .. } => Report::prefixed("failed to solve", error)
             .note(format!("  looked in `{}`", directory.display()))
             .hint("name the build file with `--file`"),
+        BuildError::CacheExport(source) => Report::prefixed("failed to export cache", &**source)
+            .hint("`ignore-error=true` lets the build go on without its cache"),
         BuildError::Export(source) => Report::prefixed("failed to export", &**source),
         BuildError::Graph { .. } => {
             Report::of(error).hint("this is a bug in the frontend: report it to its author")

@@ -148,6 +148,9 @@ pub enum ImageError {
         #[source]
         source: Box<RegistryError>,
     },
+    /// A layer of a cache cannot be had.
+    #[error(transparent)]
+    Cache(Box<kiln_cache::CacheError>),
     /// A manifest is malformed.
     #[error("the manifest of {reference} cannot be used")]
     Manifest {

@@ -45,6 +45,12 @@ impl BlobForm {
         }
     }
 
+    /// The form of a blob that came with a cache: as if it had been made here.
+    pub(crate) fn of_cache(blob: &Descriptor) -> Self {
+        let compression = MediaType::layer_compression(&blob.media_type).unwrap_or_default();
+        Self::new(compression, None, None)
+    }
+
     fn compression(&self) -> Compression {
         match self.compression.as_str() {
             "zstd" => Compression::Zstd,
@@ -70,6 +76,21 @@ pub(crate) enum Recompress {
     Yes,
 }
 
+/// Returns the blob of a layer that came from elsewhere, when it stays as it is.
+fn as_it_is(layer: &Layer, form: &BlobForm, recompress: Recompress) -> Option<LayerBlob> {
+    let Origin::Image { blob, .. } = &layer.origin else {
+        return None;
+    };
+    let same = MediaType::layer_compression(&blob.media_type) == Some(form.compression());
+    let stays = recompress == Recompress::No || same;
+    // The times of what a build made are clamped, wherever it was made.
+    let clamped = layer.is_made() && form.clamp.is_some();
+    (stays && !clamped).then(|| LayerBlob {
+        descriptor: blob.clone(),
+        diff_id: layer.id.0,
+    })
+}
+
 impl Layers {
     /// Returns the blob of the layer at `at` of the stack, in the store, in the form that is asked for.
     pub(crate) async fn blob(
@@ -80,16 +101,23 @@ impl Layers {
         recompress: Recompress,
     ) -> Result<LayerBlob, LayersError> {
         let layer = &stack.layers()[at];
-        if let Origin::Image { blob, .. } = &layer.origin
-            && (recompress == Recompress::No
-                || MediaType::layer_compression(&blob.media_type) == Some(form.compression()))
-        {
-            let diff_id = layer.id.0;
+        if as_it_is(layer, form, recompress).is_some() {
             self.fetch(layer).await?;
-            return Ok(LayerBlob {
-                descriptor: blob.clone(),
-                diff_id,
-            });
+        }
+        self.described_blob(stack, at, form, recompress).await
+    }
+
+    /// As [`Layers::blob`], but what lies elsewhere may stay there.
+    pub(crate) async fn described_blob(
+        &self,
+        stack: &Ref,
+        at: usize,
+        form: &BlobForm,
+        recompress: Recompress,
+    ) -> Result<LayerBlob, LayersError> {
+        let layer = &stack.layers()[at];
+        if let Some(blob) = as_it_is(layer, form, recompress) {
+            return Ok(blob);
         }
         let known = |layer: &Layer| {
             layer

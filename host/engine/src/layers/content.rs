@@ -160,7 +160,8 @@ impl Layers {
                 _ => Ok(index),
             }
         })
-        .await?;
+        .await
+        .inspect_err(|error| layer.condemn(error))?;
         // The files' contents name the archive by its diff ID, which is not this layer's own name.
         self.live().insert(LayerId(index.diff_id), Arc::downgrade(layer));
         if expected.is_some() {

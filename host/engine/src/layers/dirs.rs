@@ -148,16 +148,19 @@ impl Layers {
             let unpacked = kiln_layer::unpack(archive.open()?, &dir.upper(), &options)?;
             Ok::<_, LayersError>((dir, unpacked))
         })
-        .await?;
+        .await
+        .inspect_err(|error| layer.condemn(error))?;
         if alone && !unpacked.implied_parents.is_empty() {
             return Ok(None);
         }
         if unpacked.diff_id != layer.id.0 {
-            return Err(LayersError::DiffId {
+            let error = LayersError::DiffId {
                 blob,
                 expected: layer.id.0,
                 found: unpacked.diff_id,
-            });
+            };
+            layer.condemn(&error);
+            return Err(error);
         }
         self.keep_dir(layer, dir, unpacked.changes).await.map(Some)
     }

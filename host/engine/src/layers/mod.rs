@@ -20,6 +20,7 @@ use std::sync::Weak;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use kiln_cache::LayerInfo;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_layer::LayerError;
@@ -58,12 +59,20 @@ pub(crate) trait FetchLayer: Send + Sync + std::fmt::Debug {
 
     /// Returns what a later build needs to fetch it again: an identifier such as `docker-image://…`.
     fn origin(&self) -> String;
+
+    /// Returns true when the layer is an operation's result of elsewhere, false when it is an image's.
+    fn is_cache(&self) -> bool {
+        false
+    }
+
+    /// Takes note that a blob that was fetched is not what it was said to be.
+    fn condemn(&self, _blob: &Descriptor, _problem: &str) {}
 }
 
 /// Where a layer comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
-    /// A layer of an image somewhere.
+    /// A layer of an image somewhere, or of a cache.
     Image {
         blob: Descriptor,
         fetch: Arc<dyn FetchLayer>,
@@ -98,7 +107,17 @@ impl Layer {
 
     /// Returns true for a layer that an operation made, false for one of an image.
     pub(crate) fn is_made(&self) -> bool {
-        matches!(self.origin, Origin::Made)
+        match &self.origin {
+            Origin::Made => true,
+            Origin::Image { fetch, .. } => fetch.is_cache(),
+        }
+    }
+
+    /// Takes note that the layer's blob cannot be used.
+    fn condemn(&self, problem: &LayersError) {
+        if let Origin::Image { blob, fetch } = &self.origin {
+            fetch.condemn(blob, &problem.to_string());
+        }
     }
 
     /// When the layer was made.
@@ -330,6 +349,33 @@ impl Layers {
         self.layer(id, Origin::Image { blob, fetch }, String::new(), state)
     }
 
+    /// Returns a layer of a cache; nothing is fetched yet.
+    pub(crate) fn of_cache(&self, layer: &LayerInfo, fetch: Arc<dyn FetchLayer>) -> Arc<Layer> {
+        let id = LayerId(layer.diff_id);
+        if let Ok(Some(layer)) = self.load(id) {
+            return layer;
+        }
+        let (descriptor, diff_id) = (layer.descriptor.clone(), layer.diff_id);
+        let form = BlobForm::of_cache(&descriptor);
+        let origin = Origin::Image {
+            blob: descriptor.clone(),
+            fetch,
+        };
+        let blobs = vec![(form, LayerBlob { descriptor, diff_id })];
+        let state = Mutex::new(State {
+            blobs,
+            ..State::default()
+        });
+        self.add(Layer {
+            id,
+            origin,
+            created: layer.created.unwrap_or_else(Timestamp::now),
+            created_by: String::new(),
+            state,
+            making: tokio::sync::Mutex::default(),
+        })
+    }
+
     /// Returns a layer that is known by what it changes.
     pub(crate) fn of_changes(&self, changes: Arc<ChangeSet>, created_by: String) -> Arc<Layer> {
         let state = State {
@@ -384,7 +430,7 @@ impl Layers {
             let changes = self.changes(stack, at).await?;
             tree.push(changes.clone());
             if let Origin::Image { blob, .. } = &layer.origin {
-                check_links(&tree, &changes, &blob.digest)?;
+                check_links(&tree, &changes, &blob.digest).inspect_err(|error| layer.condemn(error))?;
             }
         }
         Ok(tree)

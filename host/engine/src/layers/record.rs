@@ -135,6 +135,7 @@ impl Layers {
         };
         let store = &self.shared.store;
         let image = match &layer.origin {
+            Origin::Image { fetch, .. } if fetch.is_cache() => None,
             Origin::Image { blob, fetch } => Some(ImageOrigin {
                 blob: blob.clone(),
                 origin: fetch.origin(),

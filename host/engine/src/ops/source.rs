@@ -60,6 +60,11 @@ pub(super) async fn cache_map(
         }
         Kind::Image(id) => {
             let image = build.image(&id, platform, "", None).await?;
+            if !build.request.cache_from.is_empty() {
+                // Imported results stand on the same layers: theirs are then the image's.
+                let layers = build.image_layers(&image, Some(vertex));
+                layers.layers().iter().for_each(|layer| build.keep(layer.clone()));
+            }
             let manifest = keys::image_manifest(&image.manifest_digest, platform);
             let chain = keys::image_chain(&image.diff_ids());
             let keys = [Some(manifest), chain]
