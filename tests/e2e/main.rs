@@ -15,6 +15,7 @@ mod outputs;
 mod parallel;
 mod platforms;
 mod registry;
+mod remote;
 mod reproducible;
 mod unprivileged;
 

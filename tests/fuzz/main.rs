@@ -52,3 +52,8 @@ fn blobs() {
 fn graph() {
     fuzz(targets::graph::target());
 }
+
+#[test]
+fn repositories() {
+    fuzz(targets::repositories::target());
+}

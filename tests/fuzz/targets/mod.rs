@@ -7,6 +7,7 @@ pub(crate) mod graph;
 pub(crate) mod layers;
 pub(crate) mod names;
 pub(crate) mod patterns;
+pub(crate) mod repositories;
 pub(crate) mod words;
 
 use kiln_tests::support::shared;

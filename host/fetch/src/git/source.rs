@@ -79,6 +79,11 @@ impl GitSource {
         Self::new(Remote::Local(path), reference.to_owned(), subdir).map(Some)
     }
 
+    /// Returns what git is called with: the repository's URL, with the password if it has one.
+    pub fn url(&self) -> String {
+        self.remote.url()
+    }
+
     /// Returns the repository's URL without password.
     pub fn shown(&self) -> String {
         self.remote.shown()

@@ -105,13 +105,13 @@ impl Lowerer<'_> {
             "git" | "ssh" | "http" | "https" => match kiln_giturl::parse(value, Known::Unknown) {
                 GitUrl::Yes(git) => Ok(plain(Some(self.git_source(
                     &git,
-                    &format!("[internal] load git source {value}"),
+                    &format!("[internal] load git source {}", kiln_giturl::redact(value)),
                     Vec::new(),
                 )))),
                 GitUrl::Bad(message) => Err(Fault::new(message)),
                 GitUrl::No if scheme.starts_with("http") => {
                     let meta = Meta {
-                        name: format!("[context {key}] {value}"),
+                        name: format!("[context {key}] {}", kiln_giturl::redact(value)),
                         ..Meta::default()
                     };
                     let attrs = [("http.filename", "context".to_owned())];
@@ -251,7 +251,11 @@ impl Lowerer<'_> {
                 if self.options().keep_git_dir == Some(true) {
                     git.keep_git_dir = Some(true);
                 }
-                self.git_source(&git, &format!("[internal] load git source {url}"), Vec::new())
+                self.git_source(
+                    &git,
+                    &format!("[internal] load git source {}", kiln_giturl::redact(url)),
+                    Vec::new(),
+                )
             }
             GitUrl::No if url.starts_with("http://") || url.starts_with("https://") => {
                 self.http_context(url)?
