@@ -139,7 +139,7 @@ impl Web {
                     break;
                 }
                 let (state, over) = (shared.clone(), stop.clone());
-                std::thread::spawn(move || serve(stream, &state, &over));
+                std::thread::spawn(move || serve(&stream, &state, &over));
             }
         });
         Self { port, state, over }
@@ -206,9 +206,9 @@ struct Request {
     body: Vec<u8>,
 }
 
-fn serve(stream: TcpStream, state: &Mutex<State>, over: &AtomicBool) {
+fn serve(stream: &TcpStream, state: &Mutex<State>, over: &AtomicBool) {
     // A client that goes away is no failure of the server.
-    let _gone = answer_all(&stream, state, over);
+    let _gone = answer_all(stream, state, over);
 }
 
 fn answer_all(stream: &TcpStream, state: &Mutex<State>, over: &AtomicBool) -> io::Result<()> {

@@ -27,6 +27,12 @@ pub fn redact(text: &str) -> String {
         let end = after
             .find(|c: char| matches!(c, '/' | '?' | '#' | '\'' | '"' | '`') || c.is_whitespace())
             .unwrap_or(after.len());
+        // `https://ssh://…` is one more URL: its `:` belongs to what follows.
+        let end = if after[..end].ends_with(':') && after[end..].starts_with("//") {
+            end - 1
+        } else {
+            end
+        };
         let (authority, behind) = after.split_at(end);
         match authority.rsplit_once('@') {
             Some((user, host)) if user.contains(':') || !before.ends_with("ssh://") => {
@@ -106,6 +112,9 @@ mod tests {
         check("ssh://git:p@h/a", "ssh://xxxxx:xxxxx@h/a");
         check("git@h:a", "git@h:a");
         check("https://h/@a:b", "https://h/@a:b");
+        check("https://ssh://u:p@h", "https://ssh://xxxxx:xxxxx@h");
+        check(":///://u:p@h", ":///://xxxxx:xxxxx@h");
+        check("https://u:p@h:///x", "https://xxxxx:xxxxx@h:///x");
         check("://", "://");
     }
 }

@@ -130,21 +130,20 @@ fn check(url: &str) {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     assert!(!helper, "`{url}` calls a helper");
-    let rest = match url.split_once("://") {
+    let authority = match url.split_once("://") {
         Some((scheme, rest)) => {
             assert!(
                 matches!(scheme, "http" | "https" | "ssh" | "git"),
                 "`{url}` is spoken"
             );
-            rest
+            rest.split(['/', '?']).next().unwrap_or_default()
         }
         None => {
-            let (_, path) = url.split_once(':').expect("a URL or `host:path`");
+            let (address, path) = url.split_once(':').expect("a URL or `host:path`");
             assert!(!path.starts_with('-'), "the path of `{url}` is an option");
-            url
+            address
         }
     };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     assert!(!host.is_empty() && !host.starts_with('-'), "the host of `{url}`");
     assert!(!authority.starts_with('-'), "the user of `{url}` is an option");
