@@ -9,6 +9,7 @@ const HOST: &[(&str, &[&str])] = &[
     ("image", &[]),
     ("tree", &["image", "pattern"]),
     ("graph", &["image"]),
+    ("attest", &["image", "graph"]),
     ("store", &["image"]),
     ("progress", &["image"]),
     ("layer", &["image", "tree"]),
