@@ -26,7 +26,7 @@ const HOST: &[(&str, &[&str])] = &[
         "engine",
         &[
             "image", "tree", "graph", "store", "progress", "layer", "snapshot", "registry", "solver",
-            "cache", "plugin", "exec", "export", "pattern", "fetch", "giturl",
+            "cache", "plugin", "exec", "export", "pattern", "fetch", "giturl", "attest",
         ],
     ),
     // The command line wires: it may name what the engine is configured with, nothing below that.
@@ -34,7 +34,7 @@ const HOST: &[(&str, &[&str])] = &[
         "cli",
         &[
             "image", "graph", "progress", "plugin", "wasm", "exec", "export", "registry", "cache", "fetch",
-            "giturl", "engine",
+            "giturl", "engine", "attest",
         ],
     ),
 ];

@@ -1,5 +1,6 @@
 //! Stories of users, told through the command line on real root file systems, registries and tools.
 
+mod attest;
 mod cache;
 mod call;
 mod cancel;

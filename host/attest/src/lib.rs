@@ -24,6 +24,7 @@ pub use manifest::PREDICATE_ANNOTATION;
 pub use manifest::STATEMENT_TYPE;
 pub use manifest::StatementBlob;
 pub use manifest::TYPE_ANNOTATION;
+pub use manifest::about;
 pub use manifest::attestation_manifest;
 pub use manifest::is_attestation;
 pub use manifest::refers_to;

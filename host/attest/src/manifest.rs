@@ -160,10 +160,19 @@ pub fn is_attestation(entry: &Descriptor) -> bool {
 
 /// Returns the image that an index's entry holds attestations of. Entries of another kind are none.
 pub fn refers_to(entry: &Descriptor) -> Option<Digest> {
-    let annotation = |key: &str| entry.annotations.get(key);
-    if annotation(TYPE_ANNOTATION).is_some_and(|kind| kind != KIND) {
+    if entry
+        .annotations
+        .get(TYPE_ANNOTATION)
+        .is_some_and(|kind| kind != KIND)
+    {
         return None;
     }
+    about(entry)
+}
+
+/// Returns the manifest that an index's entry is about, whatever it says of it.
+pub fn about(entry: &Descriptor) -> Option<Digest> {
+    let annotation = |key: &str| entry.annotations.get(key);
     let digest = annotation(DIGEST_ANNOTATION).or_else(|| annotation(OLD_DIGEST_ANNOTATION))?;
     digest.parse().ok()
 }

@@ -8,7 +8,6 @@ use kiln_export::BlobBytes;
 use kiln_export::Destination;
 use kiln_export::ImageName;
 use kiln_export::Top;
-use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::ManifestOrIndex;
 use kiln_image::MediaType;
@@ -25,6 +24,7 @@ use crate::Engine;
 use crate::bridge::chain;
 use crate::error::BuildError;
 use crate::error::EngineError;
+use crate::images::StoredImage;
 
 /// Largest document that is shown, in bytes.
 const MAX_DOCUMENT: u64 = 8 << 20;
@@ -51,13 +51,13 @@ impl Engine {
     }
 
     /// Returns every blob of an image of the local store, documents in memory.
-    fn image_blobs(&self, reference: &Reference) -> Result<(Descriptor, String, Vec<Blob>), BuildError> {
+    fn image_blobs(&self, reference: &Reference) -> Result<(StoredImage, Vec<Blob>), BuildError> {
         let missing = || BuildError::Usage(format!("no such image: {}", reference.familiar()));
         let stored = self.images().get(reference)?.ok_or_else(missing)?;
-        let blobs = self
-            .images()
-            .blobs(&stored.descriptor)
-            .map_err(EngineError::Image)?;
+        let mut blobs = Vec::new();
+        for top in stored.attestations.iter().chain([&stored.descriptor]) {
+            blobs.extend(self.images().blobs(top).map_err(EngineError::Image)?);
+        }
         let mut found = Vec::new();
         for blob in blobs {
             let document = MediaType::is_manifest(&blob.media_type) || MediaType::is_index(&blob.media_type);
@@ -72,7 +72,7 @@ impl Engine {
                 bytes,
             });
         }
-        Ok((stored.descriptor, stored.created, found))
+        Ok((stored, found))
     }
 
     /// Pushes an image of the local store under its name.
@@ -80,11 +80,19 @@ impl Engine {
     /// # Errors
     /// When there is no such image or the registry refuses it.
     pub async fn push(&self, reference: &Reference, sink: Arc<dyn Sink>) -> Result<Digest, BuildError> {
-        let (top, _, blobs) = self.image_blobs(reference)?;
+        let (stored, blobs) = self.image_blobs(reference)?;
+        let top = &stored.descriptor;
         let title = format!("pushing {reference}");
         let step = Step::start(&sink, Digest::of(&title), &title);
-        let result = crate::export::push(&self.config().registry, &step, reference, &top, &blobs).await;
-        match result {
+        let client = &self.config().registry;
+        let push = async {
+            crate::export::push(client, &step, reference, top, &blobs).await?;
+            for attestation in &stored.attestations {
+                crate::export::list_referrer(client, reference, top, attestation).await?;
+            }
+            Ok::<_, crate::export::AnyError>(())
+        };
+        match push.await {
             Ok(()) => step.finish(End::Done),
             Err(error) => {
                 step.finish(End::Failed(chain(&*error)));
@@ -99,7 +107,11 @@ impl Engine {
     /// # Errors
     /// When there is no such image or the archive cannot be written.
     pub fn save(&self, reference: &Reference, dest: &Destination) -> Result<(), BuildError> {
-        let (descriptor, created, blobs) = self.image_blobs(reference)?;
+        let (stored, mut blobs) = self.image_blobs(reference)?;
+        let (descriptor, created) = (stored.descriptor, stored.created);
+        // What is said of the image has no place in such an archive.
+        let needed = self.images().blobs(&descriptor).map_err(EngineError::Image)?;
+        blobs.retain(|blob| needed.iter().any(|needed| needed.digest == blob.digest));
         let bytes = self.store().read_blob(&descriptor.digest, MAX_DOCUMENT)?;
         let parsed = ManifestOrIndex::parse(&descriptor.media_type, &bytes);
         let kind = match parsed {

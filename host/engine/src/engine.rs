@@ -26,6 +26,8 @@ use kiln_solver::VertexId;
 use kiln_store::GcPolicy;
 use kiln_store::Store;
 
+use crate::attest;
+use crate::attest::Attested;
 use crate::bridge::Bridge;
 use crate::bridge::Forwarding;
 use crate::build::BuildContext;
@@ -249,9 +251,29 @@ impl Run {
             .iter()
             .filter(|d| d.severity == Severity::Warning)
             .count();
-        let outcome = export::export(&self.build, &lowered, built, warnings).await?;
+        let attested = self.attested(&loaded, &lowered).await?;
+        let made = export::Made {
+            lowered: &lowered,
+            built,
+            attested,
+        };
+        let outcome = export::export(&self.build, made, warnings).await?;
         caches::export(&self.build, &self.session, &solved).await?;
         Ok(outcome)
+    }
+
+    /// Writes down what is said of the images.
+    async fn attested(&self, loaded: &Loaded, lowered: &Lowered) -> Result<Attested, BuildError> {
+        let asked = &self.build.request.attestations;
+        let Some(options) = &asked.provenance else {
+            return Ok(Attested::default());
+        };
+        let reader = attest::Reader {
+            description: loaded.frontend.describe().await.ok(),
+            component: loaded.frontend.component(),
+        };
+        let recorded = attest::record(&self.build, options, &reader, lowered).await?;
+        Ok(Attested { recorded })
     }
 
     async fn ask(&self, question: &str) -> Result<Vec<(String, Vec<u8>)>, BuildError> {

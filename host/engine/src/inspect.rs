@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use kiln_attest::Statement;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::ImageConfig;
@@ -23,10 +22,8 @@ use crate::images::ReadDocument;
 const MOST_MANIFESTS: usize = 1000;
 /// Largest statement that is read, in bytes.
 const LARGEST_STATEMENT: u64 = 256 << 20;
-/// Annotations of a descriptor that say which manifest it is about.
-const ABOUT: [&str; 2] = ["vnd.docker.reference.digest", "com.docker.reference.digest"];
-/// Annotation of a layer that says what is stated.
-const PREDICATE: &str = "in-toto.io/predicate-type";
+/// Most attestation manifests beside an image that are read.
+const MOST_BESIDE: usize = 100;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +48,9 @@ pub struct InspectedImage {
 impl InspectedImage {
     /// Returns the manifest that this one is about; none for an image.
     pub fn about(&self) -> Option<Digest> {
-        let annotations = &self.descriptor.annotations;
-        ABOUT.iter().find_map(|key| annotations.get(*key)?.parse().ok())
+        kiln_attest::is_attestation(&self.descriptor)
+            .then(|| kiln_attest::about(&self.descriptor))
+            .flatten()
     }
 }
 
@@ -95,7 +93,12 @@ impl Engine {
         let failed = |source| EngineError::Image(source);
         if let Some(stored) = self.images().get(reference)? {
             let look = inspect(stored.name, stored.descriptor, self.store(), detail);
-            return Ok(look.await.map_err(failed)?);
+            let mut found = look.await.map_err(failed)?;
+            if detail == InspectDetail::Attestations {
+                let beside = add_beside(&mut found, stored.attestations, self.store());
+                beside.await.map_err(failed)?;
+            }
+            return Ok(found);
         }
         let images = Images::new(
             self.store().clone(),
@@ -104,7 +107,14 @@ impl Engine {
         );
         let (top, remote) = images.remote(reference).await.map_err(failed)?;
         let look = inspect(reference.to_string(), top, &remote, detail);
-        Ok(look.await.map_err(failed)?)
+        let mut found = look.await.map_err(failed)?;
+        if detail == InspectDetail::Attestations && found.statements.is_empty() {
+            for image in manifests(&found) {
+                let referrers = images.referrers(reference, &image).await.map_err(failed)?;
+                add_beside(&mut found, referrers, &remote).await.map_err(failed)?;
+            }
+        }
+        Ok(found)
     }
 
     /// Looks at an image of an OCI layout.
@@ -190,58 +200,82 @@ async fn inspect(
     })
 }
 
-/// Reads what is attested. A statement that is not one says nothing.
+/// Returns the images' manifests.
+fn manifests(found: &Inspected) -> Vec<Digest> {
+    let images = found.images.iter().filter(|image| image.about().is_none());
+    images.map(|image| image.descriptor.digest).collect()
+}
+
+/// Adds what is attested by manifests that stand beside the images: kept with them, or referrers.
+async fn add_beside(
+    found: &mut Inspected,
+    beside: Vec<Descriptor>,
+    documents: &dyn ReadDocument,
+) -> Result<(), ImageError> {
+    let images = manifests(found);
+    for entry in beside.into_iter().take(MOST_BESIDE) {
+        let bytes = documents.read(&entry).await?;
+        let malformed = |source| ImageError::Manifest {
+            reference: entry.digest.to_string(),
+            source,
+        };
+        let parsed = ManifestOrIndex::parse(&entry.media_type, &bytes).map_err(malformed)?;
+        let ManifestOrIndex::Manifest(manifest) = parsed else {
+            continue;
+        };
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest);
+        let Some(about) = kiln_attest::refers_to(&entry).or(subject) else {
+            continue;
+        };
+        if images.contains(&about) {
+            read_statements(about, &manifest.layers, documents, &mut found.statements).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what is attested.
 async fn statements(
     images: &[InspectedImage],
     documents: &dyn ReadDocument,
 ) -> Result<Vec<InspectedStatement>, ImageError> {
     let mut found = Vec::new();
     for image in images {
-        let Some(about) = image.about() else { continue };
-        for layer in &image.layers {
-            let Some(predicate_type) = layer.annotations.get(PREDICATE).filter(|_| is_statement(layer))
-            else {
-                continue;
-            };
-            if layer.size > LARGEST_STATEMENT {
-                return Err(ImageError::TooLarge {
-                    what: "statement",
-                    reference: about.to_string(),
-                    size: layer.size,
-                    limit: LARGEST_STATEMENT,
-                });
-            }
-            let bytes = documents.read_up_to(layer, LARGEST_STATEMENT).await?;
-            if let Some(predicate) = predicate(&layer.media_type, &bytes) {
-                found.push(InspectedStatement {
-                    about,
-                    predicate_type: predicate_type.clone(),
-                    predicate,
-                });
-            }
+        if let Some(about) = kiln_attest::refers_to(&image.descriptor) {
+            read_statements(about, &image.layers, documents, &mut found).await?;
         }
     }
     Ok(found)
 }
 
-fn is_statement(layer: &Descriptor) -> bool {
-    layer.media_type == "application/vnd.in-toto+json" || is_envelope(&layer.media_type)
-}
-
-/// Tells a signed statement, `application/vnd.in-toto.KIND+dsse`.
-fn is_envelope(media_type: &str) -> bool {
-    let kind = media_type.strip_prefix("application/vnd.in-toto.");
-    kind.is_some_and(|kind| kind.ends_with("+dsse"))
-}
-
-fn predicate(media_type: &str, bytes: &[u8]) -> Option<Value> {
-    let mut statement: Value = serde_json::from_slice(bytes).ok()?;
-    if is_envelope(media_type) {
-        let payload = STANDARD.decode(statement["payload"].as_str()?).ok()?;
-        statement = serde_json::from_slice(&payload).ok()?;
+/// Reads the statements of one attestation manifest. One that is about another image is an error.
+async fn read_statements(
+    about: Digest,
+    layers: &[Descriptor],
+    documents: &dyn ReadDocument,
+    found: &mut Vec<InspectedStatement>,
+) -> Result<(), ImageError> {
+    for (layer, predicate_type) in kiln_attest::statement_layers(layers) {
+        if layer.size > LARGEST_STATEMENT {
+            return Err(ImageError::TooLarge {
+                what: "statement",
+                reference: about.to_string(),
+                size: layer.size,
+                limit: LARGEST_STATEMENT,
+            });
+        }
+        let unbelievable = |source| ImageError::Attestation {
+            digest: layer.digest,
+            source,
+        };
+        let bytes = documents.read_up_to(layer, LARGEST_STATEMENT).await?;
+        let statement = Statement::parse(&layer.media_type, &bytes).map_err(unbelievable)?;
+        statement.check(predicate_type, &about).map_err(unbelievable)?;
+        found.push(InspectedStatement {
+            about,
+            predicate_type: statement.predicate_type,
+            predicate: statement.predicate,
+        });
     }
-    match statement["predicate"].take() {
-        Value::Null => None,
-        predicate => Some(predicate),
-    }
+    Ok(())
 }

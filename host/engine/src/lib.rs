@@ -6,6 +6,7 @@
 
 mod admin;
 mod archive;
+mod attest;
 mod bridge;
 mod build;
 mod caches;
@@ -28,6 +29,11 @@ mod outcome;
 mod remote;
 mod request;
 
+pub use attest::AttestLayout;
+pub use attest::Attestations;
+pub use attest::ProvenanceOptions;
+pub use attest::SbomFormat;
+pub use attest::SbomOptions;
 pub use config::Config;
 pub use config::Frontends;
 pub use context::WalkError;

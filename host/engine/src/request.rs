@@ -13,6 +13,8 @@ use kiln_export::Output;
 use kiln_image::Platform;
 use kiln_image::Reference;
 
+use crate::attest::Attestations;
+
 /// Where a tree of files comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {
@@ -181,6 +183,8 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, Secret>,
     /// SSH agent sockets by id.
     pub ssh: BTreeMap<String, PathBuf>,
+    /// What is said of the images.
+    pub attestations: Attestations,
     /// `SOURCE_DATE_EPOCH`: no time in the result is later, and created times are this. Seconds since 1970.
     pub epoch: Option<i64>,
 }

@@ -128,9 +128,10 @@ pub fn assemble(parts: &ImageParts, format: &Format) -> Result<Assembled, Assemb
     })
 }
 
-/// Puts several images under one index. Returns the index's descriptor and bytes.
-pub fn assemble_index(images: &[Assembled], format: &Format) -> (Descriptor, Vec<u8>) {
-    let mut index = Index::new(images.iter().map(|image| image.descriptor.clone()).collect());
+/// Puts images under one index, with what else it lists behind them. Returns the index's descriptor and bytes.
+pub fn assemble_index(images: &[Assembled], more: &[Descriptor], format: &Format) -> (Descriptor, Vec<u8>) {
+    let entries = images.iter().map(|image| &image.descriptor).chain(more);
+    let mut index = Index::new(entries.cloned().collect());
     if !format.oci_media_types {
         MediaType::DOCKER_INDEX.clone_into(&mut index.media_type);
     }

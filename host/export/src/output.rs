@@ -66,6 +66,8 @@ pub struct Format {
     pub oci_media_types: bool,
     /// What `SOURCE_DATE_EPOCH` does to file times in layers.
     pub rewrite_timestamp: Rewrite,
+    /// Attestation manifests are OCI artifacts; images of an unknown platform otherwise.
+    pub oci_artifact: bool,
     /// `SOURCE_DATE_EPOCH` of this output; the build's own without one.
     pub epoch: Option<i64>,
     /// Annotations.
@@ -80,6 +82,7 @@ impl Default for Format {
             force_compression: false,
             oci_media_types: true,
             rewrite_timestamp: Rewrite::Clamp,
+            oci_artifact: true,
             epoch: None,
             annotations: Vec::new(),
         }
@@ -423,6 +426,7 @@ impl Attrs {
                 Some(true) => Rewrite::Marked,
                 Some(false) => Rewrite::Keep,
             },
+            oci_artifact: self.flag("oci-artifact")?.unwrap_or(true),
             epoch: self.epoch()?,
             annotations: self.annotations()?,
         })

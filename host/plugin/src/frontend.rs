@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kiln_graph::Definition;
 use kiln_graph::Input;
+use kiln_image::Digest;
 use kiln_image::Platform;
 use serde::Deserialize;
 use serde::Serialize;
@@ -119,6 +120,19 @@ pub struct Usage {
     pub memo_hit: bool,
 }
 
+/// The component that a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// What the user calls it.
+    pub name: String,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// The world that it was loaded as, such as `kiln:plugin/frontend-plugin@0.1.0`.
+    pub world: String,
+    /// What it was granted beyond its world.
+    pub grants: Vec<String>,
+}
+
 /// A frontend, however it runs.
 #[async_trait]
 pub trait Frontend: Send + Sync {
@@ -153,4 +167,9 @@ pub trait Frontend: Send + Sync {
 
     /// Returns what the last finished call used.
     fn usage(&self) -> Usage;
+
+    /// Returns the component that it is; none when it is none.
+    fn component(&self) -> Option<Component> {
+        None
+    }
 }

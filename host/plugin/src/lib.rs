@@ -28,6 +28,7 @@ pub use files::FileBlob;
 pub use files::FileEntry;
 pub use files::FileTree;
 pub use files::PAGE;
+pub use frontend::Component;
 pub use frontend::Description;
 pub use frontend::Frontend;
 pub use frontend::Lowered;

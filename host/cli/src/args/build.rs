@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::ArgError;
 use super::Call;
+use super::attest::AttestArgs;
 use super::later::LaterArgs;
 use crate::progress::Mode;
 
@@ -49,6 +50,8 @@ pub(crate) struct BuildArgs {
     pub(crate) steps: StepArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) attest: AttestArgs,
     #[command(flatten)]
     pub(crate) later: LaterArgs,
 }

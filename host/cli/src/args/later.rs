@@ -8,12 +8,6 @@ use super::ArgError;
 /// Flags that are not supported yet.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LaterArgs {
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    sbom: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    provenance: Option<String>,
-    #[arg(long, hide = true)]
-    attest: Vec<String>,
     #[arg(long, hide = true)]
     policy: Vec<String>,
     #[arg(long, hide = true)]
@@ -44,17 +38,7 @@ impl LaterArgs {
     /// # Errors
     /// Names the first that does.
     pub(crate) fn refuse(&self) -> Result<(), ArgError> {
-        let off = |value: &str| matches!(value, "" | "false" | "0" | "f" | "F" | "FALSE" | "False");
-        let attest = |value: &&String| !value.split(',').any(|field| field == "disabled=true");
         let asked = [
-            ("--sbom", self.sbom.as_deref().is_some_and(|value| !off(value))),
-            (
-                "--provenance",
-                self.provenance
-                    .as_deref()
-                    .is_some_and(|value| !off(value) && value != "disabled=true"),
-            ),
-            ("--attest", self.attest.iter().any(|value| attest(&value))),
             ("--policy", !self.policy.is_empty()),
             ("--source-policy-file", self.source_policy_file.is_some()),
             ("--grant", !self.grant.is_empty()),

@@ -2,6 +2,7 @@
 
 mod agent;
 mod annotation;
+mod attest;
 mod build;
 mod cache;
 mod call;

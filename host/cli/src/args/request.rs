@@ -129,6 +129,7 @@ impl Prepared {
             entitlements,
             secrets,
             ssh: ssh.iter().map(|(id, ssh)| (id.clone(), ssh.socket())).collect(),
+            attestations: args.attest.read(around)?,
             epoch,
         };
         Ok(Self {

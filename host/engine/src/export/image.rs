@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use futures::future::try_join_all;
+use kiln_attest::AttestationManifest;
 use kiln_export::ArchiveKind;
 use kiln_export::Assembled;
 use kiln_export::Blob;
@@ -41,11 +42,14 @@ struct Place<'a> {
 }
 
 /// An image that is ready, with every blob it needs.
-struct Ready {
-    top: Descriptor,
-    images: Vec<Assembled>,
-    index: Option<Vec<u8>>,
-    created: String,
+pub(super) struct Ready {
+    pub(super) top: Descriptor,
+    pub(super) images: Vec<Assembled>,
+    pub(super) index: Option<Vec<u8>>,
+    pub(super) attached: Vec<AttestationManifest>,
+    /// The attestations are in no index.
+    pub(super) beside: bool,
+    pub(super) created: String,
 }
 
 impl Export<'_> {
@@ -61,8 +65,8 @@ impl Export<'_> {
         if self.multi && matches!(output, Output::Docker { dest: Some(_), .. }) {
             return Err("docker exporter does not currently support exporting manifest lists".into());
         }
-        let ready = self.assemble(step, format).await?;
         let names = self.names(output)?;
+        let ready = self.assemble(step, output, format, &names).await?;
         match output {
             Output::Image(image) => self.to_store(step, image, &ready, &names).await?,
             Output::Docker {
@@ -117,7 +121,13 @@ impl Export<'_> {
     }
 
     /// Makes blobs of all layers, several at a time, and puts the images together.
-    async fn assemble(&self, step: &Step, format: &Format) -> Result<Ready, AnyError> {
+    async fn assemble(
+        &self,
+        step: &Step,
+        output: &Output,
+        format: &Format,
+        names: &[Reference],
+    ) -> Result<Ready, AnyError> {
         let epoch = format.epoch.or(self.epoch);
         let part = step.part("exporting", "exporting layers", 0);
         let parts = try_join_all(self.built.iter().map(|built| self.parts(built, format, epoch))).await?;
@@ -144,13 +154,15 @@ impl Export<'_> {
             Some(epoch) => kiln_export::created_time(epoch)?.to_string(),
             None => jiff::Timestamp::now().round(jiff::Unit::Second)?.to_string(),
         };
-        let (top, index) = match (&images[..], self.multi) {
+        let (attached, beside) = self.attach(step, output, &images, names)?;
+        let (top, index) = match (&images[..], self.multi || !(attached.is_empty() || beside)) {
             ([image], false) => {
                 kiln_export::check_single(format)?;
                 (image.descriptor.clone(), None)
             }
             (images, _) => {
-                let (descriptor, bytes) = kiln_export::assemble_index(images, format);
+                let (descriptor, bytes) =
+                    kiln_export::assemble_index(images, &listed(&attached, beside), format);
                 step.part(
                     "exporting",
                     format!("exporting manifest list {}", descriptor.digest),
@@ -164,6 +176,8 @@ impl Export<'_> {
             top,
             images,
             index,
+            attached,
+            beside,
             created,
         })
     }
@@ -220,7 +234,9 @@ impl Export<'_> {
     fn documents(ready: &Ready) -> Vec<Blob> {
         let images = ready.images.iter();
         let documents = images.flat_map(|image| [image.config.clone(), image.manifest_bytes.clone()]);
-        documents.chain(ready.index.clone()).map(Blob::of).collect()
+        let documents = documents.chain(ready.index.clone());
+        let attached = ready.attached.iter().flat_map(super::attest::documents);
+        documents.chain(attached).map(Blob::of).collect()
     }
 
     fn layer_blobs(&self, ready: &Ready) -> Vec<Blob> {
@@ -254,7 +270,9 @@ impl Export<'_> {
             let images = crate::images::ImageStore::new(store.clone());
             for name in names {
                 let part = step.part("naming", format!("naming to {name}"), 0);
-                images.put(name, ready.top.clone(), ready.created.clone())?;
+                let beside = if ready.beside { &ready.attached[..] } else { &[] };
+                let beside = beside.iter().map(|attached| attached.descriptor.clone());
+                images.put(name, ready.top.clone(), ready.created.clone(), beside.collect())?;
                 part.done();
             }
         }
@@ -264,13 +282,12 @@ impl Export<'_> {
             }
             let layers = self.layer_blobs(ready);
             for name in names {
-                self.push(
-                    step,
-                    output,
-                    name,
-                    (&ready.top, &[Self::documents(ready), layers.clone()].concat()),
-                )
-                .await?;
+                let blobs = [Self::documents(ready), layers.clone()].concat();
+                self.push(step, output, name, (&ready.top, &blobs)).await?;
+                let client = self.client(output, name);
+                for attached in ready.attached.iter().filter(|_| ready.beside) {
+                    super::push::list_referrer(&client, name, &ready.top, &attached.descriptor).await?;
+                }
             }
         }
         Ok(())
@@ -314,6 +331,12 @@ impl Export<'_> {
         part.done();
         Ok(())
     }
+}
+
+/// What an index lists beside images.
+fn listed(attached: &[AttestationManifest], beside: bool) -> Vec<Descriptor> {
+    let attached = attached.iter().filter(|_| !beside);
+    attached.map(|attached| attached.descriptor.clone()).collect()
 }
 
 /// Says in a layer's descriptor that its times were clamped, where that was asked for.

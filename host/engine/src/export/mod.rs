@@ -1,5 +1,6 @@
 //! Hands a build's result to the exporters.
 
+mod attest;
 mod files;
 mod image;
 mod push;
@@ -14,6 +15,7 @@ use kiln_plugin::LoweredOutput;
 use kiln_progress::End;
 use kiln_progress::Step;
 
+use crate::attest::Attested;
 use crate::bridge::chain;
 use crate::build::BuildContext;
 use crate::error::BuildError;
@@ -27,7 +29,16 @@ pub(crate) struct Built {
     pub(crate) stack: Ref,
 }
 
+/// What a build came to before it is written.
+#[derive(Debug)]
+pub(crate) struct Made<'a> {
+    pub(crate) lowered: &'a Lowered,
+    pub(crate) built: Vec<Built>,
+    pub(crate) attested: Attested,
+}
+
 pub(crate) use files::to_file;
+pub(crate) use push::list_referrer;
 pub(crate) use push::push;
 
 pub(crate) type AnyError = Box<dyn Error + Send + Sync>;
@@ -35,8 +46,7 @@ pub(crate) type AnyError = Box<dyn Error + Send + Sync>;
 /// Writes every output of the request.
 pub(crate) async fn export(
     build: &Arc<BuildContext>,
-    lowered: &Lowered,
-    built: Vec<Built>,
+    made: Made<'_>,
     warnings: usize,
 ) -> Result<BuildOutcome, BuildError> {
     let mut outcome = BuildOutcome {
@@ -45,9 +55,10 @@ pub(crate) async fn export(
     };
     let export = Export {
         build,
-        built: &built,
-        epoch: epoch(build, lowered)?,
-        multi: is_multi(lowered),
+        built: &made.built,
+        attested: &made.attested,
+        epoch: epoch(build, made.lowered)?,
+        multi: is_multi(made.lowered),
     };
     for output in &build.request.outputs {
         let title = match output {
@@ -81,6 +92,7 @@ pub(crate) async fn export(
 struct Export<'a> {
     build: &'a Arc<BuildContext>,
     built: &'a [Built],
+    attested: &'a Attested,
     epoch: Option<i64>,
     multi: bool,
 }

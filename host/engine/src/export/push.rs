@@ -24,12 +24,7 @@ impl Export<'_> {
         name: &Reference,
         (top, blobs): (&Descriptor, &[Blob]),
     ) -> Result<(), AnyError> {
-        let client = &self.build.config.registry;
-        let client = if output.insecure {
-            client.allowing_insecure(name.registry())
-        } else {
-            client.clone()
-        };
+        let client = self.client(output, name);
         let name = if output.push_by_digest {
             name.with_digest(top.digest)
         } else {
@@ -37,6 +32,30 @@ impl Export<'_> {
         };
         push(&client, step, &name, top, blobs).await
     }
+
+    /// Returns who talks to the image's registry.
+    pub(super) fn client(&self, output: &ImageOutput, name: &Reference) -> Client {
+        let client = &self.build.config.registry;
+        if output.insecure {
+            client.allowing_insecure(name.registry())
+        } else {
+            client.clone()
+        }
+    }
+}
+
+/// Makes attestations that were pushed known as such of the image.
+pub(crate) async fn list_referrer(
+    client: &Client,
+    name: &Reference,
+    image: &Descriptor,
+    attestation: &Descriptor,
+) -> Result<(), AnyError> {
+    let mut entry = Descriptor::new(&attestation.media_type, attestation.digest, attestation.size);
+    entry.artifact_type = Some(kiln_attest::ARTIFACT_TYPE.to_owned());
+    entry.annotations.clone_from(&attestation.annotations);
+    client.list_referrer(name, &image.digest, &entry).await?;
+    Ok(())
 }
 
 /// Pushes everything that `top` needs: layers and configs first, manifests then, `top` last.

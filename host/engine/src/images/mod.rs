@@ -113,6 +113,15 @@ impl Image {
 /// An image cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
+    /// What is said of an image is not what it should be.
+    #[error("attestation `{digest}` is not to be believed")]
+    Attestation {
+        /// The statement.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: kiln_attest::AttestError,
+    },
     /// The name is none.
     #[error("failed to parse image name \"{text}\"")]
     Reference {
@@ -356,6 +365,21 @@ impl Images {
             reference,
         };
         complete(&name, top, platform, fetch, &remote).await
+    }
+
+    /// Returns the attestation manifests that a registry knows for an image.
+    pub(crate) async fn referrers(
+        &self,
+        reference: &Reference,
+        image: &Digest,
+    ) -> Result<Vec<Descriptor>, ImageError> {
+        let failed = |source| ImageError::Resolve {
+            reference: format!("{}@{image}", reference.name()),
+            source: Box::new(source),
+        };
+        let listed = self.client.referrers(reference, image).await.map_err(failed)?;
+        let ours = |entry: &Descriptor| entry.artifact_type.as_deref() == Some(kiln_attest::ARTIFACT_TYPE);
+        Ok(listed.manifests.into_iter().filter(ours).collect())
     }
 
     /// Reads a manifest or config of a registry, through the store.

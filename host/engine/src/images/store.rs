@@ -30,6 +30,9 @@ pub struct StoredImage {
     pub created: String,
     /// Size of its blobs in bytes.
     pub size: u64,
+    /// Attestation manifests that stand beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<Descriptor>,
 }
 
 /// The names of the local store.
@@ -88,16 +91,21 @@ impl ImageStore {
         reference: &Reference,
         descriptor: Descriptor,
         created: String,
+        attestations: Vec<Descriptor>,
     ) -> Result<(), ImageError> {
         let tag = reference.tag().unwrap_or("latest");
         let name = format!("{}:{tag}", reference.name());
-        let blobs = self.blobs(&descriptor)?;
+        let mut blobs = self.blobs(&descriptor)?;
+        for attestation in &attestations {
+            blobs.extend(self.blobs(attestation)?);
+        }
         let size = blobs.iter().map(|blob| blob.size).sum();
         let image = StoredImage {
             name: name.clone(),
             descriptor,
             created,
             size,
+            attestations,
         };
         let bytes = serde_json::to_vec(&image).expect("an image's record serialises to JSON");
         let objects: Vec<Object> = blobs.iter().map(|blob| Object::Blob(blob.digest)).collect();

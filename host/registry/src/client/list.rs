@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::Index;
 use kiln_image::ManifestOrIndex;
@@ -53,6 +54,38 @@ impl Client {
             }
         }
         Err(endless(&call))
+    }
+
+    /// Makes a manifest, which has been pushed, known as one that refers to `subject`. A registry with the referrers
+    /// API does that by itself; for others the index of the tag `sha256-<hex>` lists it.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked, or refuses the index.
+    pub async fn list_referrer(
+        &self,
+        reference: &Reference,
+        subject: &Digest,
+        referrer: &Descriptor,
+    ) -> Result<(), RegistryError> {
+        let listed = self.referrers(reference, subject).await?;
+        if listed
+            .manifests
+            .iter()
+            .any(|entry| entry.digest == referrer.digest)
+        {
+            return Ok(());
+        }
+        let tag = format!("sha256-{}", subject.hex());
+        let Ok(tagged) = reference.with_tag(&tag) else {
+            return Ok(());
+        };
+        let mut index = self.referrers_by_tag(reference, subject).await?;
+        MediaType::OCI_INDEX.clone_into(&mut index.media_type);
+        index.manifests.push(referrer.clone());
+        let bytes = serde_json::to_vec_pretty(&index).expect("an index serialises to JSON");
+        self.push_manifest(&tagged, MediaType::OCI_INDEX, bytes.into())
+            .await?;
+        Ok(())
     }
 
     async fn referrers_by_tag(&self, reference: &Reference, digest: &Digest) -> Result<Index, RegistryError> {

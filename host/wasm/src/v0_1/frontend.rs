@@ -378,4 +378,13 @@ impl Frontend for WasmFrontend {
     fn usage(&self) -> Usage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn component(&self) -> Option<kiln_plugin::Component> {
+        Some(kiln_plugin::Component {
+            name: self.name.clone(),
+            digest: self.digest,
+            world: format!("kiln:plugin/{}@{}", WORLD.name, WORLD.version),
+            grants: Vec::new(),
+        })
+    }
 }

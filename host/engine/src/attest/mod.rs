@@ -1,0 +1,24 @@
+//! What is said of images: how they were built.
+
+mod attach;
+mod options;
+mod record;
+mod sources;
+
+pub use options::AttestLayout;
+pub use options::Attestations;
+pub use options::ProvenanceOptions;
+pub use options::SbomFormat;
+pub use options::SbomOptions;
+
+/// What was written down while building; one for each output.
+#[derive(Debug, Default)]
+pub(crate) struct Attested {
+    pub(crate) recorded: Vec<Recorded>,
+}
+
+pub(crate) use attach::About;
+pub(crate) use attach::attach;
+pub(crate) use record::Reader;
+pub(crate) use record::Recorded;
+pub(crate) use record::record;
