@@ -298,6 +298,28 @@ fn plugin_that_is_no_component() {
 }
 
 #[test]
+fn plugin_that_is_too_much_to_compile() {
+    let kiln = Kiln::new();
+    let project = Project::new("FROM scratch\nCOPY Dockerfile /\n");
+    let plugin = kiln_tests::support::repo().join("target/plugins/frontend-dockerfile.wasm");
+    let plugin = plugin.display().to_string();
+    let build = |more: &[&str]| {
+        let args = [&["--plugin", &plugin, "-o", "type=cacheonly"], more].concat();
+        kiln.build(project.path(), &args)
+    };
+    let outcome = build(&["--plugin-limit", "compile-memory=64MiB"]);
+    check(
+        outcome,
+        &[
+            "frontend-dockerfile.wasm",
+            "64 MiB",
+            "--plugin-limit compile-memory=",
+        ],
+    );
+    let _ = build(&[]).ok();
+}
+
+#[test]
 fn context_archive_that_escapes() {
     let kiln = Kiln::new();
     let mut command = kiln.command(&["build", "--progress=plain", "-o", "type=cacheonly", "-"]);

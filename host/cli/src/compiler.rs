@@ -18,6 +18,12 @@ use kiln_wasm::Compiler;
 const CODE_PER_BYTE: u64 = 64;
 /// Most of what the compiler says that is read, in bytes.
 const WORDS: u64 = 64 << 10;
+/// What a process says that gets no more address space, the last for the stack of a thread.
+const OUT_OF_MEMORY: [&str; 3] = [
+    "memory allocation of",
+    "Cannot allocate memory",
+    "Resource temporarily unavailable",
+];
 /// The signals that end a process out of processor time: the soft and the hard limit's.
 const OUT_OF_TIME: [i32; 2] = [24, 9];
 
@@ -73,9 +79,10 @@ fn talk(child: &mut Child, component: &[u8]) -> std::io::Result<(Vec<u8>, String
 
 /// Returns why the compiler ended.
 fn why(status: ExitStatus, words: &str) -> CompileError {
-    let out_of_memory = words.contains("memory allocation of") || words.contains("Cannot allocate memory");
     match status.signal() {
-        _ if out_of_memory => CompileError::Limit(Limit::CompileMemory),
+        _ if OUT_OF_MEMORY.iter().any(|said| words.contains(said)) => {
+            CompileError::Limit(Limit::CompileMemory)
+        }
         Some(signal) if OUT_OF_TIME.contains(&signal) => CompileError::Limit(Limit::CompileTime),
         Some(signal) => CompileError::Failed(format!("the compiler was killed by signal {signal}")),
         None => {

@@ -20,8 +20,6 @@ use crate::LayerError;
 use crate::Pool;
 use crate::WriteOptions;
 use crate::codec::Codec;
-use crate::codec::Piece;
-use crate::codec::WINDOW;
 use crate::pool::Permit;
 use crate::tar;
 use crate::tar::Buffered;
@@ -121,7 +119,7 @@ enum Pending {
     Plain(Arc<Block>),
     Compressed {
         size: usize,
-        piece: Receiver<io::Result<Piece>>,
+        piece: Receiver<io::Result<Vec<u8>>>,
         /// Held until the piece is written: pieces that wait for a slow writer count as well.
         permit: Arc<Permit>,
     },
@@ -133,7 +131,6 @@ struct Blocks {
     pool: Pool,
     current: Option<Block>,
     length: usize,
-    before: Vec<u8>,
     hasher: Sender<Arc<Block>>,
     writer: Sender<Pending>,
 }
@@ -151,8 +148,6 @@ impl Blocks {
         if self.codec == Codec::Plain {
             return self.writer.send(Pending::Plain(block)).map_err(|_| gone(()));
         }
-        let tail = block.bytes.len().saturating_sub(WINDOW);
-        let before = std::mem::replace(&mut self.before, block.bytes[tail..].to_vec());
         let (send, piece) = mpsc::channel();
         let (size, permit) = (block.bytes.len(), block.permit.clone());
         self.writer
@@ -160,7 +155,7 @@ impl Blocks {
             .map_err(|_| gone(()))?;
         let codec = self.codec;
         self.pool
-            .run(move || drop(send.send(codec.compress(&block.bytes, &before))));
+            .run(move || drop(send.send(codec.compress(&block.bytes))));
         Ok(())
     }
 }
@@ -195,13 +190,12 @@ fn pipeline(
     let codec = Codec::new(options.compression, options.level)?;
     let (to_hasher, hashing) = mpsc::channel::<Arc<Block>>();
     let (to_writer, pending) = mpsc::channel();
-    let (pool, before) = (options.pool.clone(), Vec::new());
+    let pool = options.pool.clone();
     let mut blocks = Blocks {
         codec,
         pool,
         current: None,
         length: 0,
-        before,
         hasher: to_hasher,
         writer: to_writer,
     };
@@ -234,26 +228,22 @@ struct Output<W> {
     out: W,
     codec: Codec,
     hasher: Hasher,
-    crc: crc32fast::Hasher,
     size: u64,
     uncompressed: u64,
 }
 
 impl<W: Write> Output<W> {
     fn new(out: W, codec: Codec) -> Self {
-        let (hasher, crc) = (Hasher::new(), crc32fast::Hasher::new());
         Self {
             out,
             codec,
-            hasher,
-            crc,
+            hasher: Hasher::new(),
             size: 0,
             uncompressed: 0,
         }
     }
 
     fn drain(mut self, pending: Receiver<Pending>, progress: &dyn Fn(u64)) -> Result<Self, LayerError> {
-        self.write(&self.codec.head())?;
         for block in pending {
             match block {
                 Pending::Plain(block) => {
@@ -266,20 +256,16 @@ impl<W: Write> Output<W> {
                         .map_err(|_| LayerError::Thread)?
                         .map_err(LayerError::Write)?;
                     self.uncompressed += size as u64;
-                    if let Some(crc) = &piece.crc {
-                        self.crc.combine(crc);
-                    }
-                    self.write(&piece.bytes)?;
+                    self.write(&piece)?;
                     drop(permit);
                 }
             }
             progress(self.uncompressed);
         }
-        let tail = self
-            .codec
-            .tail(std::mem::take(&mut self.crc), self.uncompressed)
-            .map_err(LayerError::Write)?;
-        self.write(&tail)?;
+        if self.uncompressed == 0 {
+            let empty = self.codec.empty().map_err(LayerError::Write)?;
+            self.write(&empty)?;
+        }
         self.out.flush().map_err(LayerError::Write)?;
         Ok(self)
     }

@@ -57,6 +57,11 @@ impl Contents {
     }
 }
 
+/// Tells whether a file's bytes are in a layer's archive, and not in a file of this machine.
+pub(crate) fn is_in_layer(entry: &Entry) -> bool {
+    diff_id(entry).is_some()
+}
+
 fn diff_id(entry: &Entry) -> Option<&Digest> {
     match &entry.node {
         Node::File {
@@ -83,7 +88,7 @@ impl Layers {
         let entries: Vec<Entry> = changes
             .entries()
             .iter()
-            .filter(|e| diff_id(e).is_some())
+            .filter(|entry| is_in_layer(entry))
             .cloned()
             .collect();
         self.contents_of(entries).await

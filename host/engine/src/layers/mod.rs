@@ -36,6 +36,7 @@ pub(crate) use blobs::BlobForm;
 pub(crate) use blobs::LayerBlob;
 pub(crate) use blobs::Recompress;
 pub(crate) use content::Contents;
+pub(crate) use content::is_in_layer;
 pub(crate) use dirs::NewDir;
 
 use crate::context::LocalTree;

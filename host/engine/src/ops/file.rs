@@ -270,7 +270,8 @@ pub(super) async fn content_digest(
     if missing.is_empty() {
         return Ok(key);
     }
-    let files = missing.iter().map(|(entry, _)| entry);
+    let in_layers = |entry: &&Entry| crate::layers::is_in_layer(entry);
+    let files = missing.iter().map(|(entry, _)| entry).filter(in_layers);
     let contents = build.layers.contents_of(files.cloned().collect()).await?;
     let threads = build.config.threads;
     let work = move || {
