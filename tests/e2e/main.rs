@@ -15,6 +15,7 @@ mod hostile;
 mod outputs;
 mod parallel;
 mod platforms;
+mod readme;
 mod registry;
 mod remote;
 mod reproducible;
