@@ -188,8 +188,16 @@ fn pretty(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec_pretty(document).expect("manifests serialise to JSON")
 }
 
-fn image_platform(config: &[u8], fallback: &Platform) -> Platform {
-    ImageConfig::parse(config).map_or_else(|_| fallback.clone(), |config| config.platform())
+/// Returns what the index says of an image: the config's platform in its usual form, but the version of the operating
+/// system that was asked for.
+fn image_platform(config: &[u8], asked: &Platform) -> Platform {
+    let mut platform = ImageConfig::parse(config)
+        .map_or_else(|_| asked.clone(), |config| config.platform())
+        .normalised();
+    if asked.os_version.is_some() {
+        platform.os_version.clone_from(&asked.os_version);
+    }
+    platform
 }
 
 fn config_bytes(parts: &ImageParts, epoch: Option<Timestamp>) -> Result<Vec<u8>, AssembleError> {

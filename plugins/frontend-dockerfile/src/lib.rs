@@ -3,6 +3,8 @@
 //! Knows the language and what its instructions mean. Everything else (images, files, time) it asks the host.
 
 mod api;
+#[cfg(test)]
+mod conformance;
 mod env;
 mod excerpt;
 mod fault;

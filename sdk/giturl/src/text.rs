@@ -36,10 +36,10 @@ pub fn redact(text: &str) -> String {
         let (authority, behind) = after.split_at(end);
         match authority.rsplit_once('@') {
             Some((user, host)) if user.contains(':') || !before.ends_with("ssh://") => {
-                out.push_str(if user.contains(':') {
-                    "xxxxx:xxxxx@"
-                } else {
-                    "xxxxx@"
+                out.push_str(match user.split_once(':') {
+                    Some(("", _)) => ":xxxxx@",
+                    Some(_) => "xxxxx:xxxxx@",
+                    None => "xxxxx@",
                 });
                 out.push_str(host);
             }

@@ -11,9 +11,13 @@ use kiln_giturl::safe_filename;
 use serde_json::Value;
 
 fn table(name: &str) -> Vec<Value> {
+    table_of("git/git_ref_tables.json", name)
+}
+
+fn table_of(file: &str, name: &str) -> Vec<Value> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let root = std::env::var_os("KILN_SHARED").map_or_else(beside, PathBuf::from);
-    let path = root.join("conformance/git/git_ref_tables.json");
+    let path = root.join("conformance").join(file);
     let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: set KILN_SHARED", path.display()));
     let tables: Value = serde_json::from_slice(&text).expect("the tables are JSON");
     let rows = tables[name].as_array().expect("a table is an array").clone();
@@ -23,6 +27,17 @@ fn table(name: &str) -> Vec<Value> {
 
 fn text<'v>(row: &'v Value, key: &str) -> &'v str {
     row[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn credentials_are_hidden() {
+    for row in table_of("solver/solver_tables.json", "redact_credentials") {
+        assert_eq!(
+            kiln_giturl::redact(text(&row, "url")),
+            text(&row, "want"),
+            "{row}"
+        );
+    }
 }
 
 #[test]
