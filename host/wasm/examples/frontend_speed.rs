@@ -1,6 +1,6 @@
 //! Measures a frontend component: `cargo run --example frontend_speed -- COMPONENT BUILDFILE`.
 //!
-//! Prints the time to compile, to start with machine code on disk, of a call, of a remembered call, and the call's use.
+//! Prints the time to compile, to start with machine code on disk, of a call, of a check, of a remembered call, and the call's use.
 #![expect(clippy::print_stdout, reason = "a measuring tool")]
 
 use std::collections::BTreeMap;
@@ -83,6 +83,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .await?;
     println!(
         "lower                      {lower:>10.2?}  {:?}",
+        frontend.usage()
+    );
+
+    let check = best(async || {
+        let answer = frontend
+            .subrequest("frontend.lint", &request, files.clone(), Arc::new(Images))
+            .await;
+        answer.map(drop)
+    })
+    .await?;
+    println!(
+        "lint                       {check:>10.2?}  {:?}",
         frontend.usage()
     );
 
