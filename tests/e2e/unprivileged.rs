@@ -5,7 +5,10 @@ use std::process::Command;
 
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Layout;
+use kiln_tests::support::Page;
 use kiln_tests::support::Project;
+use kiln_tests::support::Repositories;
+use kiln_tests::support::Web;
 use kiln_tests::support::kiln_bin;
 use kiln_tests::support::run;
 use kiln_tests::support::tool;
@@ -177,6 +180,22 @@ fn files_are_built_without_any_namespace() {
 #[test]
 fn files_are_built_with_one_id() {
     assert_eq!(build(User::without_ids(), &files_only()).len(), 2);
+}
+
+#[test]
+fn what_comes_from_elsewhere_belongs_to_root() {
+    let (web, all) = (Web::start(), Repositories::new());
+    let main = all.repository("main").file("x", "x\n");
+    main.commit("one");
+    main.publish();
+    web.repositories("git", all.path());
+    web.page("/y", Page::new("y"));
+    let (git, http) = (web.url("/git/main.git"), web.url("/y"));
+    let text = format!("FROM scratch\nADD {git} /\nADD {http} /\nADD --keep-git-dir=true {git} /kept/\n");
+    for user in [User::with_ids(), User::without_ids(), User::without_namespaces()] {
+        let names = build(user, &Project::new(&text));
+        assert_eq!(names[..2], [vec!["x"], vec!["y"]], "{user:?}");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Fetchers {
     pub(crate) fn new(config: &Config) -> Result<Self, FetchError> {
         Ok(Self {
             http: Http::new(config)?,
-            git: Git::new(config.clone()),
+            git: Git::new(config.clone())?,
         })
     }
 }

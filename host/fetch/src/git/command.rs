@@ -11,15 +11,19 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 use tokio::process::Command;
+use url::Url;
 
 use super::Job;
 use super::remote::Remote;
 use crate::FetchError;
+use crate::http;
 
 /// Most bytes of an answer that is kept whole.
 const ANSWER: usize = 64 << 20;
 /// Bytes of what git complains about that an error shows.
 const COMPLAINT: usize = 4096;
+/// What servers of the smart protocol are asked first.
+const REFS: &str = "/info/refs";
 /// Longest line that is passed on.
 const LINE: usize = 2048;
 
@@ -121,8 +125,12 @@ impl Job<'_> {
         call: &Call<'_>,
         each: &mut (dyn FnMut(&[u8]) -> Result<(), FetchError> + Send),
     ) -> Result<(), FetchError> {
+        let address = match call.origin {
+            Some(origin) => Some(self.address(origin).await?),
+            None => None,
+        };
         let mut child = self
-            .command(call)?
+            .command(call, address)?
             .spawn()
             .map_err(|source| FetchError::GitProgram {
                 program: self.config.git.clone(),
@@ -150,7 +158,41 @@ impl Job<'_> {
         Err(self.failed(call, complaint, ended))
     }
 
-    fn command(&self, call: &Call<'_>) -> Result<Command, FetchError> {
+    /// Returns where a repository is now. git itself follows no redirects when it has a token, for it would send the
+    /// token along; where a repository has moved on its own host is found out first.
+    async fn address(&self, origin: &Remote) -> Result<String, FetchError> {
+        let authorization = self.access.authorization(origin)?;
+        let (Some((_, header)), true) = (authorization, *origin == self.source.remote) else {
+            return Ok(origin.url());
+        };
+        let header = header.trim_start_matches("Authorization: ");
+        let moved = self.moved.get_or_init(|| async {
+            let url = origin.url();
+            // What cannot be asked is for git to complain about.
+            self.moved(&url, header).await.unwrap_or(url)
+        });
+        Ok(moved.await.clone())
+    }
+
+    async fn moved(&self, url: &str, authorization: &str) -> Option<String> {
+        let probe = format!("{}{REFS}?service=git-upload-pack", url.trim_end_matches('/'));
+        let probe = Url::parse(&probe).ok()?;
+        let call = http::Call {
+            method: reqwest::Method::GET,
+            headers: &[],
+            authorization: Some(authorization),
+        };
+        let mut at = self.client.send(&probe, &call).await.ok()?.url().clone();
+        if at == probe || !http::may_know(&probe, &at) {
+            return None;
+        }
+        let path = at.path().strip_suffix(REFS)?.to_owned();
+        at.set_path(&path);
+        at.set_query(None);
+        Some(at.into())
+    }
+
+    fn command(&self, call: &Call<'_>, address: Option<String>) -> Result<Command, FetchError> {
         let config = self.config;
         // What the user's umask says is not part of a build.
         let mut command = Command::new("/bin/sh");
@@ -187,7 +229,13 @@ impl Job<'_> {
         let stall = config.limits.stall.as_secs().max(1);
         settings.push(("http.lowSpeedTime".to_owned(), stall.to_string()));
         match call.origin {
-            Some(origin) => self.set_origin(origin, &mut command, &mut settings)?,
+            Some(origin) => {
+                settings.push((
+                    "remote.origin.url".to_owned(),
+                    address.unwrap_or_else(|| origin.url()),
+                ));
+                self.set_origin(origin, &mut command, &mut settings)?;
+            }
             None => {
                 command.env("GIT_ALLOW_PROTOCOL", "none");
             }
@@ -222,7 +270,6 @@ impl Job<'_> {
     ) -> Result<(), FetchError> {
         let config = self.config;
         command.env("GIT_ALLOW_PROTOCOL", origin.protocols());
-        settings.push(("remote.origin.url".to_owned(), origin.url()));
         if let Remote::Local(_) = origin {
             // The repository may belong to somebody else, and git's other half reads no other settings than these.
             command.env("GIT_CONFIG_GLOBAL", local_settings(&config.repositories)?);

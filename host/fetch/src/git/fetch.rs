@@ -54,6 +54,8 @@ impl Job<'_> {
                 source: self.source,
                 access: super::access::Access::none(self.config, self.source),
                 caller: &crate::Nobody,
+                client: self.client,
+                moved: tokio::sync::OnceCell::new(),
             };
             let call = Call::new("look into", &["cat-file", "-e", object]).at(&repository.path);
             if quiet.git(&call).await.is_err() {

@@ -19,9 +19,12 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use tokio::sync::OnceCell;
+
 use crate::Caller;
 use crate::Config;
 use crate::FetchError;
+use crate::http::Client;
 use access::Access;
 use checkout::Budget;
 pub use resolve::Resolved;
@@ -31,6 +34,7 @@ pub use source::GitSource;
 #[derive(Debug)]
 pub struct Git {
     config: Config,
+    client: Client,
 }
 
 /// One use of one source.
@@ -39,12 +43,19 @@ struct Job<'j> {
     source: &'j GitSource,
     access: Access<'j>,
     caller: &'j dyn Caller,
+    client: &'j Client,
+    /// Where the source's repository has moved to.
+    moved: OnceCell<String>,
 }
 
 impl Git {
     /// Sets git up; it is not run yet.
-    pub fn new(config: Config) -> Self {
-        Self { config }
+    ///
+    /// # Errors
+    /// When a proxy is no URL.
+    pub fn new(config: Config) -> Result<Self, FetchError> {
+        let client = Client::new(&config)?;
+        Ok(Self { config, client })
     }
 
     /// Finds out which commit the source means.
@@ -110,6 +121,8 @@ impl Git {
             source,
             access,
             caller,
+            client: &self.client,
+            moved: OnceCell::new(),
         })
     }
 

@@ -26,15 +26,15 @@ use crate::FetchError;
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// What is asked.
-pub(super) struct Call<'c> {
-    pub(super) method: Method,
-    pub(super) headers: &'c [(String, String)],
-    pub(super) authorization: Option<&'c str>,
+pub(crate) struct Call<'c> {
+    pub(crate) method: Method,
+    pub(crate) headers: &'c [(String, String)],
+    pub(crate) authorization: Option<&'c str>,
 }
 
 /// A client that is made when it is first needed: reading the system's certificates takes time.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     user_agent: String,
     proxies: Vec<Proxy>,
     stall: Duration,
@@ -43,7 +43,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(config: &Config) -> Result<Self, FetchError> {
+    pub(crate) fn new(config: &Config) -> Result<Self, FetchError> {
         let wanted = &config.proxies;
         let http = wanted.http.as_deref().map(Proxy::http);
         let https = wanted.https.as_deref().map(Proxy::https);
@@ -92,7 +92,7 @@ impl Client {
 
     /// Sends the request, and follows redirects. Credentials go to the origin that they are for, and to the same host
     /// where it asks for TLS.
-    pub(super) async fn send(&self, url: &Url, call: &Call<'_>) -> Result<Response, FetchError> {
+    pub(crate) async fn send(&self, url: &Url, call: &Call<'_>) -> Result<Response, FetchError> {
         let mut at = url.clone();
         for _ in 0..=self.redirects {
             let trusted = may_know(url, &at);
@@ -146,7 +146,7 @@ impl Client {
 }
 
 /// Returns true when the credentials for `url` may be sent to `at`.
-fn may_know(url: &Url, at: &Url) -> bool {
+pub(crate) fn may_know(url: &Url, at: &Url) -> bool {
     let upgraded = url.scheme() == "http"
         && at.scheme() == "https"
         && url.host_str() == at.host_str()

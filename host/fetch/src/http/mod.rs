@@ -21,7 +21,9 @@ use crate::Config;
 use crate::FetchError;
 use crate::caller::header;
 use body::Body;
-use client::Client;
+pub(crate) use client::Call;
+pub(crate) use client::Client;
+pub(crate) use client::may_know;
 pub use source::HttpSource;
 
 /// Name of a secret with a whole `Authorization` header, before the host.
@@ -182,7 +184,7 @@ impl Fetch<'_> {
         if !etags.is_empty() {
             headers.push(("if-none-match".to_owned(), etags.join(", ")));
         }
-        let call = client::Call {
+        let call = Call {
             method,
             headers: &headers,
             authorization: self.authorization.as_deref(),

@@ -54,7 +54,7 @@ async fn servers_are_who_they_were() {
         let mut config = place.config();
         config.known_hosts = vec![place.dir.path().join("missing"), file.clone()];
         config.repositories = place.directory();
-        let resolved = Git::new(config).resolve(&source, &user).await;
+        let resolved = Git::new(config).unwrap().resolve(&source, &user).await;
         match (resolved, expect) {
             (Ok(_), None) => {}
             (Err(error), Some(expect)) => assert!(chain(&error).contains(expect), "{}", chain(&error)),

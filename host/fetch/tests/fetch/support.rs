@@ -81,7 +81,7 @@ impl Place {
     }
 
     pub(crate) fn git(&self) -> Git {
-        Git::new(self.config())
+        Git::new(self.config()).unwrap()
     }
 
     /// Returns a new empty directory with room beside it.
