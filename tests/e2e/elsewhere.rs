@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::root;
+use kiln_tests::support::Bucket;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Layout;
 use kiln_tests::support::Outcome;
@@ -103,6 +104,70 @@ fn a_registry_brings_everything() {
         &format!("type=registry,ref={other}"),
         &[],
     );
+}
+
+/// Builds, exports and imports through a bucket, with right and wrong keys.
+#[track_caller]
+fn bucket_travels(kind: &str, bucket: &Bucket) {
+    let cache = format!("type={kind},{},prefix=team/", bucket.params());
+    travels(&format!("{cache},mode=max"), &cache, &[]);
+    let named = format!("type={kind},{},name=one;two", bucket.params());
+    travels(&format!("{named},mode=max"), &named, &[]);
+    let wrong = format!("type={kind},{}", bucket.wrong_params());
+    let (outcome, _) = build(&Kiln::new(), &project(), &["--cache-from", &wrong]);
+    assert_eq!(runs(&outcome), 2, "{}", outcome.report());
+    let outcome = outcome.says(&format!("cannot use cache `{kind}:"));
+    let secret = wrong.rsplit('=').next().expect("it has parameters");
+    assert!(!outcome.all().contains(secret), "{}", outcome.report());
+    let (kiln, project, busybox) = (Kiln::new(), project(), root("busybox"));
+    let args = [
+        "--build-context",
+        &busybox,
+        "-o",
+        "type=cacheonly",
+        "--cache-to",
+        &wrong,
+    ];
+    let _failed = kiln
+        .build(project.path(), &args)
+        .exits(1)
+        .says("failed to export cache");
+}
+
+#[test]
+fn an_s3_bucket_brings_everything() {
+    bucket_travels("s3", &Bucket::s3());
+}
+
+#[test]
+fn an_azure_container_brings_everything() {
+    bucket_travels("azblob", &Bucket::azure());
+}
+
+/// BuildKit's own cache of `tiny.Dockerfile`, as it lies in a bucket; and a blob of many pieces.
+#[test]
+fn a_bucket_that_buildkit_wrote_is_used() {
+    let bucket = Bucket::s3();
+    let capture = shared("reference/captures/tiny-cache-s3");
+    for folder in ["blobs", "manifests"] {
+        for entry in std::fs::read_dir(capture.join(folder)).expect("the capture") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            bucket.put(&format!("{folder}/{name}"), &path);
+        }
+    }
+    let text = std::fs::read_to_string(shared("reference/captures/tiny.Dockerfile")).expect("the capture");
+    let tiny = Project::new(&text).file("hello.txt", "hello\n");
+    let kiln = Kiln::new();
+    let cache = format!("type=s3,{}", bucket.params());
+    let (outcome, out) = build(&kiln, &tiny, &["--cache-from", &cache]);
+    let expect = "sha256:f890f5c57160ad1ae438727c2dc1178f10f8407f79e36179182060ddcc16cd4c";
+    assert_eq!(layers(&out), [expect], "{}", outcome.report());
+    let large = Project::new("FROM busybox\nRUN head -c 30000000 /dev/urandom > /large\n");
+    let (_, out) = build(&Kiln::new(), &large, &["--cache-to", &cache]);
+    drop(out);
+    let (outcome, _) = build(&Kiln::new(), &large, &["--cache-from", &cache]);
+    assert_eq!(runs(&outcome), 0, "{}", outcome.report());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What tests of the command line share: the binary, stores, contexts, images as files, services. Everything that is
 //! started or mounted here ends with the value that stands for it.
 
+mod bucket;
 mod image;
 mod kiln;
 mod place;
@@ -13,6 +14,7 @@ mod tree;
 mod web;
 mod writer;
 
+pub use bucket::Bucket;
 pub use image::Image;
 pub use image::Layout;
 pub use kiln::Kiln;

@@ -14,6 +14,7 @@ mod process;
 mod roots;
 mod test;
 mod toolchain;
+mod tools;
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -28,6 +28,8 @@ pub(crate) const TESTS: &[Need] = &[
     ("/usr/bin/pasta", "passt"),
     ("/usr/bin/slirp4netns", "slirp4netns"),
     ("/usr/bin/git", "git"),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/bin/python3", "python3"),
     ("/usr/sbin/sshd", "openssh-server"),
     ("/usr/bin/ssh-agent", "openssh-client"),
     ("/usr/bin/gcc", "gcc"),

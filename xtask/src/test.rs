@@ -12,6 +12,7 @@ use crate::build;
 use crate::packages;
 use crate::process;
 use crate::roots;
+use crate::tools;
 
 /// What the runs of all test binaries add up to.
 #[derive(Default)]
@@ -26,6 +27,7 @@ struct Count {
 pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     packages::ensure(packages::TESTS)?;
     let roots = roots::make()?;
+    tools::ensure(&roots)?;
     let binary = build::binary(root, build::Profile::Dev)?;
     let mut cargo = process::cargo();
     cargo

@@ -11,6 +11,8 @@ mod import;
 mod inline;
 mod local;
 mod manifest;
+mod objects;
+mod objects_spec;
 mod registry;
 mod spec;
 
@@ -36,6 +38,9 @@ pub use crate::inline::inline;
 pub use crate::inline::inline_caches;
 pub use crate::local::LocalBackend;
 pub use crate::manifest::ManifestForm;
+pub use crate::objects::ObjectBackend;
+pub use crate::objects_spec::ObjectKind;
+pub use crate::objects_spec::Objects;
 pub use crate::registry::RegistryBackend;
 pub use crate::spec::CacheFrom;
 pub use crate::spec::CacheTo;

@@ -9,6 +9,7 @@ use kiln_image::Digest;
 use kiln_image::Reference;
 
 use crate::manifest::ManifestForm;
+use crate::objects_spec::Objects;
 
 /// How long a cache is waited for where the user does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +45,8 @@ pub enum Location {
         /// Whether it may speak plain HTTP or have a certificate that nobody vouches for.
         insecure: bool,
     },
+    /// A bucket.
+    Objects(Box<Objects>),
     /// Inside the image itself.
     Inline,
 }
@@ -125,15 +128,15 @@ pub enum SpecError {
     },
 }
 
-const TO_TYPES: &[&str] = &["local", "registry", "inline"];
-const FROM_TYPES: &[&str] = &["local", "registry"];
+const TO_TYPES: &[&str] = &["local", "registry", "inline", "s3", "azblob"];
+const FROM_TYPES: &[&str] = &["local", "registry", "s3", "azblob"];
 
 impl CacheTo {
     /// Reads the fields of one `--cache-to`.
     ///
     /// # Errors
     /// When they say nothing that can be done.
-    pub fn parse(fields: &[String]) -> Result<Self, SpecError> {
+    pub fn parse(fields: &[String], env: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let mut attrs = Attrs::read(fields, TO_TYPES)?;
         let location = match attrs.kind.as_str() {
             "local" => Location::Local {
@@ -143,6 +146,8 @@ impl CacheTo {
                 reset: attrs.flag("reset")?.unwrap_or_default(),
             },
             "registry" => attrs.registry()?,
+            "s3" => Location::Objects(Box::new(Objects::s3(&mut attrs, env)?)),
+            "azblob" => Location::Objects(Box::new(Objects::azblob(&mut attrs, env)?)),
             _ => Location::Inline,
         };
         let mode = attrs.mode(&location)?;
@@ -156,7 +161,8 @@ impl CacheTo {
             force_compression: false,
             form: ManifestForm::Image,
         };
-        if to.location != Location::Inline {
+        let has_manifest = matches!(to.location, Location::Local { .. } | Location::Registry { .. });
+        if has_manifest {
             to.compression = attrs.compression()?;
             to.level = attrs.level()?;
             to.force_compression = attrs.flag("force-compression")?.unwrap_or_default();
@@ -165,11 +171,12 @@ impl CacheTo {
         let own: &[&str] = match to.location {
             Location::Local { .. } => &["dest", "tag", "reset"],
             Location::Registry { .. } => &["ref", "registry.insecure"],
+            Location::Objects(_) => attrs.bucket_keys(),
             Location::Inline => &[],
         };
-        let shared: &[&str] = match to.location {
-            Location::Inline => &["mode", "ignore-error"],
-            _ => &[
+        let shared: &[&str] = match has_manifest {
+            false => &["mode", "ignore-error"],
+            true => &[
                 "mode",
                 "ignore-error",
                 "compression",
@@ -189,7 +196,7 @@ impl CacheFrom {
     ///
     /// # Errors
     /// When they say nothing that can be done.
-    pub fn parse(fields: &[String]) -> Result<Self, SpecError> {
+    pub fn parse(fields: &[String], env: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let mut attrs = Attrs::read(fields, FROM_TYPES)?;
         let (location, own): (_, &[&str]) = match attrs.kind.as_str() {
             "local" => {
@@ -199,18 +206,26 @@ impl CacheFrom {
                     digest: attrs.digest()?,
                     reset: false,
                 };
-                (location, &["src", "tag", "digest", "timeout"])
+                (location, &["src", "tag", "digest"])
             }
-            _ => (attrs.registry()?, &["ref", "registry.insecure", "timeout"]),
+            "s3" => {
+                let objects = Objects::s3(&mut attrs, env)?;
+                (Location::Objects(Box::new(objects)), Objects::S3)
+            }
+            "azblob" => {
+                let objects = Objects::azblob(&mut attrs, env)?;
+                (Location::Objects(Box::new(objects)), Objects::AZBLOB)
+            }
+            _ => (attrs.registry()?, &["ref", "registry.insecure"]),
         };
         let timeout = attrs.timeout()?;
-        attrs.finish(own)?;
+        attrs.finish(&[own, &["timeout"]].concat())?;
         Ok(Self { location, timeout })
     }
 }
 
 /// Parameters that were not looked at yet.
-struct Attrs {
+pub(crate) struct Attrs {
     kind: String,
     attrs: BTreeMap<String, String>,
 }
@@ -242,14 +257,38 @@ impl Attrs {
             hint: hint(&kind, types),
             name: kind,
             expected: if types.contains(&"inline") {
-                "local, registry or inline"
+                "local, registry, inline, s3 or azblob"
             } else {
-                "local or registry"
+                "local, registry, s3 or azblob"
             },
         })
     }
 
-    fn take(&mut self, key: &str) -> Option<String> {
+    fn bucket_keys(&self) -> &'static [&'static str] {
+        match self.kind.as_str() {
+            "s3" => Objects::S3,
+            _ => Objects::AZBLOB,
+        }
+    }
+
+    /// Returns a parameter, or else a variable; `known` is what the type takes.
+    pub(crate) fn given_or(
+        &mut self,
+        key: &'static str,
+        env: &BTreeMap<String, String>,
+        variable: &str,
+        known: &[&str],
+    ) -> Result<String, SpecError> {
+        let set = env.get(variable).filter(|value| !value.is_empty());
+        if let Some(value) = self.take(key).or_else(|| set.cloned()) {
+            return Ok(value);
+        }
+        let kind = self.kind.clone();
+        self.finish(&[known, &["mode", "ignore-error", "timeout"]].concat())?;
+        Err(SpecError::Missing { kind, key })
+    }
+
+    pub(crate) fn take(&mut self, key: &str) -> Option<String> {
         self.attrs.remove(key).filter(|value| !value.is_empty())
     }
 
@@ -264,7 +303,7 @@ impl Attrs {
         Err(missing)
     }
 
-    fn value<T>(
+    pub(crate) fn value<T>(
         &mut self,
         key: &str,
         expected: &'static str,
@@ -283,7 +322,7 @@ impl Attrs {
         }
     }
 
-    fn flag(&mut self, key: &str) -> Result<Option<bool>, SpecError> {
+    pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, SpecError> {
         self.value(key, "true or false", |value| match value {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -370,7 +409,7 @@ impl Attrs {
 }
 
 /// Reads a duration as Go writes them: `1h30m`, `1.5s`, `300ms`.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
@@ -437,7 +476,7 @@ mod tests {
 
     #[test]
     fn defaults_are_buildkits() {
-        let to = CacheTo::parse(&fields("type=local,dest=/c")).expect("it is valid");
+        let to = CacheTo::parse(&fields("type=local,dest=/c"), &BTreeMap::new()).expect("it is valid");
         assert_eq!(to.mode, Mode::Min);
         assert_eq!(to.form, ManifestForm::Image);
         assert_eq!(to.compression, Compression::Gzip);
@@ -445,7 +484,8 @@ mod tests {
             panic!("a directory")
         };
         assert_eq!((tag.as_str(), reset), ("latest", false));
-        let from = CacheFrom::parse(&fields("example.com/app:cache")).expect("a bare name is a registry's");
+        let from = CacheFrom::parse(&fields("example.com/app:cache"), &BTreeMap::new())
+            .expect("a bare name is a registry's");
         assert!(matches!(
             from.location,
             Location::Registry { insecure: false, .. }
@@ -458,7 +498,7 @@ mod tests {
         let to: &[(&str, &str)] = &[
             (
                 "type=locl,dest=/c",
-                "`locl` is not a cache type (did you mean `local`?) (expected local, registry or inline)",
+                "`locl` is not a cache type (did you mean `local`?) (expected local, registry, inline, s3 or azblob)",
             ),
             ("type=local", "dest is required for local cache"),
             (
@@ -489,14 +529,105 @@ mod tests {
             ),
         ];
         for (given, expect) in to {
-            let error = CacheTo::parse(&fields(given)).expect_err(given);
+            let error = CacheTo::parse(&fields(given), &BTreeMap::new()).expect_err(given);
             assert_eq!(error.to_string(), *expect, "{given}");
         }
-        let error = CacheFrom::parse(&fields("type=local,src=/c,timeout=soon")).expect_err("no duration");
+        let error = CacheFrom::parse(&fields("type=local,src=/c,timeout=soon"), &BTreeMap::new())
+            .expect_err("no duration");
         assert_eq!(
             error.to_string(),
             "`soon` is not a value of `timeout` (expected a duration such as 30s or 10m)"
         );
+    }
+
+    fn variables() -> BTreeMap<String, String> {
+        let set = [
+            ("AWS_BUCKET", "of-env"),
+            ("AWS_REGION", "eu-1"),
+            ("AWS_ACCESS_KEY_ID", "hunter"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg=="),
+            (
+                "BUILDKIT_AZURE_STORAGE_ACCOUNT_URL",
+                "https://acct.blob.core.windows.net",
+            ),
+            ("BUILDKIT_AZURE_STORAGE_PREFIX", "team"),
+        ];
+        set.into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn buckets_are_laid_out_as_buildkit_does() {
+        let digest = Digest::of("x");
+        let cases = [
+            (
+                "type=s3",
+                "s3:of-env/manifests/buildkit",
+                format!("blobs/{digest}"),
+            ),
+            (
+                "type=s3,bucket=b,prefix=p/,name=one;two",
+                "s3:b/p/manifests/one",
+                format!("p/blobs/{digest}"),
+            ),
+            (
+                "type=s3,blobs_prefix=x",
+                "s3:of-env/manifests/buildkit",
+                format!("x{digest}"),
+            ),
+            (
+                "type=azblob",
+                "azblob:acct/buildkit-cache/team/manifests/buildkit",
+                format!("team/blobs/{digest}"),
+            ),
+            (
+                "type=azblob,account_url=http://127.0.0.1:1/a,account_name=a,prefix=/p/,blobs_prefix=x//y,container=c",
+                "azblob:a/c/p/manifests/buildkit",
+                format!("p/x/y/{digest}"),
+            ),
+        ];
+        for (given, place, blob) in cases {
+            let to = CacheTo::parse(&fields(given), &variables()).expect(given);
+            let Location::Objects(objects) = &to.location else {
+                panic!("{given}")
+            };
+            assert_eq!(objects.place(), place, "{given}");
+            assert_eq!(objects.blob(&digest), blob, "{given}");
+            assert!(!format!("{to:?}").contains("hunter2"));
+            crate::ObjectBackend::open(objects)
+                .map(drop)
+                .unwrap_or_else(|error| panic!("{given}: {error}"));
+        }
+    }
+
+    #[test]
+    fn mistakes_about_buckets_are_named() {
+        let cases = [
+            (
+                "type=s3,buckt=b",
+                "cache type `s3` has no parameter `buckt` (did you mean `bucket`?)",
+            ),
+            ("type=s3,region=r", "bucket is required for s3 cache"),
+            ("type=azblob", "account_url is required for azblob cache"),
+            (
+                "type=azblob,account-url=x",
+                "cache type `azblob` has no parameter `account-url` (did you mean `account_url`?)",
+            ),
+            (
+                "type=s3,bucket=b,region=r,compression=zstd",
+                "cache type `s3` has no parameter `compression`",
+            ),
+            (
+                "type=s3,bucket=b,region=r,upload_parallelism=0",
+                "`0` is not a value of `upload_parallelism` (expected a number from 1 to 64)",
+            ),
+        ];
+        for (given, expect) in cases {
+            let error = CacheTo::parse(&fields(given), &BTreeMap::new()).expect_err(given);
+            assert_eq!(error.to_string(), expect, "{given}");
+        }
     }
 
     #[test]

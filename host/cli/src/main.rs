@@ -22,6 +22,8 @@ use crate::progress::Colour;
 use crate::report::Report;
 
 fn main() -> ExitCode {
+    // For the clients of object stores; an error means that it is installed.
+    _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -121,10 +121,10 @@ pub(crate) struct CacheArgs {
     /// Do not use results of earlier builds for these stages
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
-    /// Look into a cache of elsewhere, type=local|registry[,KEY=VALUE] or an image name; may be given several times
+    /// Look into a cache of elsewhere, type=local|registry|s3|azblob[,KEY=VALUE] or an image name; may be given several times
     #[arg(long, value_name = "SPEC")]
     pub(crate) cache_from: Vec<String>,
-    /// Leave the build's cache for others, type=local|registry|inline[,KEY=VALUE]; may be given several times
+    /// Leave the build's cache for others, type=local|registry|inline|s3|azblob[,KEY=VALUE]; may be given several times
     #[arg(long, value_name = "SPEC")]
     pub(crate) cache_to: Vec<String>,
     /// Ask registries for images that are here already

@@ -1,5 +1,7 @@
 //! `--cache-to` and `--cache-from`.
 
+use std::collections::BTreeMap;
+
 use kiln_cache::CacheFrom;
 use kiln_cache::CacheTo;
 use kiln_cache::Location;
@@ -16,10 +18,12 @@ pub(crate) fn to(
     build_args: &[(String, String)],
     around: &Surroundings,
 ) -> Result<Vec<CacheTo>, ArgError> {
+    let env = clouds(around);
     let mut all: Vec<CacheTo> = Vec::new();
     for text in given {
         for fields in specs("--cache-to", text)? {
-            let mut cache = CacheTo::parse(&fields).map_err(|error| refused("--cache-to", text, error))?;
+            let mut cache =
+                CacheTo::parse(&fields, &env).map_err(|error| refused("--cache-to", text, error))?;
             place(&mut cache.location, around);
             if all.iter().any(|known| known.location == cache.location) {
                 return Err(ArgError::new(format!("duplicate cache export `{text}`")));
@@ -31,7 +35,7 @@ pub(crate) fn to(
         .iter()
         .any(|(key, value)| key == INLINE && matches!(value.as_str(), "1" | "true"));
     if asked && !all.iter().any(|cache| cache.location == Location::Inline) {
-        let inline = CacheTo::parse(&["type=inline".to_owned()]);
+        let inline = CacheTo::parse(&["type=inline".to_owned()], &env);
         all.extend(inline.ok());
     }
     Ok(all)
@@ -39,16 +43,59 @@ pub(crate) fn to(
 
 /// Reads all `--cache-from`.
 pub(crate) fn from(given: &[String], around: &Surroundings) -> Result<Vec<CacheFrom>, ArgError> {
+    let env = clouds(around);
     let mut all = Vec::new();
     for text in given {
         for fields in specs("--cache-from", text)? {
             let mut cache =
-                CacheFrom::parse(&fields).map_err(|error| refused("--cache-from", text, error))?;
+                CacheFrom::parse(&fields, &env).map_err(|error| refused("--cache-from", text, error))?;
             place(&mut cache.location, around);
             all.push(cache);
         }
     }
     Ok(all)
+}
+
+/// Returns the environment, with the keys of AWS' credentials file where it has none.
+fn clouds(around: &Surroundings) -> BTreeMap<String, String> {
+    let mut env = around.env.clone();
+    if env.contains_key("AWS_ACCESS_KEY_ID") {
+        return env;
+    }
+    let beside_home = || env.get("HOME").map(|home| format!("{home}/.aws/credentials"));
+    let file = env
+        .get("AWS_SHARED_CREDENTIALS_FILE")
+        .cloned()
+        .or_else(beside_home);
+    let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) else {
+        return env;
+    };
+    let profile = env.get("AWS_PROFILE").map_or("default", String::as_str);
+    let keys = profile_of(&text, profile);
+    env.extend(keys);
+    env
+}
+
+/// Returns the keys of a profile by the names of their variables.
+fn profile_of(text: &str, profile: &str) -> Vec<(String, String)> {
+    let header = format!("[{profile}]");
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| *line != header)
+        .skip(1);
+    let own = lines.take_while(|line| !line.starts_with('['));
+    let pairs = own.filter_map(|line| line.split_once('='));
+    let known = pairs.filter(|(key, _)| {
+        let key = key.trim();
+        matches!(
+            key,
+            "aws_access_key_id" | "aws_secret_access_key" | "aws_session_token"
+        )
+    });
+    known
+        .map(|(key, value)| (key.trim().to_uppercase(), value.trim().to_owned()))
+        .collect()
 }
 
 /// Splits a value; several image names are several caches.
@@ -68,5 +115,22 @@ fn refused(flag: &str, text: &str, error: kiln_cache::SpecError) -> ArgError {
 fn place(location: &mut Location, around: &Surroundings) {
     if let Location::Local { path, .. } = location {
         *path = around.directory.join(&*path).components().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_found() {
+        let text = "[other]\naws_access_key_id = no\n[default]\n aws_access_key_id = a\naws_secret_access_key=b=c\nregion = r\n[more]\naws_session_token = no\n";
+        let keys = profile_of(text, "default");
+        let expect = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b=c")];
+        assert_eq!(
+            keys,
+            expect.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
+        assert!(profile_of(text, "none").is_empty());
     }
 }

@@ -16,6 +16,7 @@ use kiln_cache::ExportStep;
 use kiln_cache::LayerInfo;
 use kiln_cache::Location;
 use kiln_cache::Mode;
+use kiln_cache::ObjectKind;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_progress::End;
@@ -51,29 +52,36 @@ pub(crate) async fn export(
 ) -> Result<(), BuildError> {
     let mut trace = None;
     for (number, to) in build.request.cache_to.iter().enumerate() {
-        let Some(backend) = super::open(&build.config.registry, &to.location, to.form) else {
-            continue;
-        };
-        let name = match to.location {
-            Location::Local { .. } => "exporting cache to client directory".to_owned(),
-            _ => "exporting cache to registry".to_owned(),
+        let name = match &to.location {
+            Location::Inline => continue,
+            Location::Local { .. } => "exporting cache to client directory",
+            Location::Registry { .. } => "exporting cache to registry",
+            Location::Objects(objects) if objects.kind() == ObjectKind::S3 => "exporting cache to Amazon S3",
+            Location::Objects(_) => "exporting cache to Azure Blob Storage",
         };
         let step = Step::start(
             &build.sink,
             Digest::of(format!("{} {number} {name}", build.session)),
-            &name,
+            name,
         );
         if trace.is_none() {
             trace = Some(session.trace(&solved.graph, &solved.targets).await);
         }
         let Some(trace) = &trace else { continue };
-        let job = Job {
-            build,
-            to,
-            trace,
-            backend,
+        let done = match super::open(&build.config.registry, &to.location, to.form) {
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(Some(backend)) => {
+                let job = Job {
+                    build,
+                    to,
+                    trace,
+                    backend,
+                };
+                job.run(&step).await
+            }
         };
-        match job.run(&step).await {
+        match done {
             Ok(()) => step.finish(End::Done),
             Err(error) => {
                 step.finish(End::Failed(chain(&*error)));

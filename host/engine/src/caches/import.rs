@@ -69,17 +69,16 @@ impl Imports {
         sink: &Arc<dyn Sink>,
     ) -> Self {
         let faults = Faults::default();
-        let reads = (0..).zip(from).filter_map(|(number, from)| {
-            let backend = super::open(client, &from.location, ManifestForm::default())?;
-            Some(read_one(number, from, backend, sink))
-        });
+        let reads = (0..)
+            .zip(from)
+            .map(|(number, from)| read_one(number, from, client, sink));
         let mut imports = Self {
             indexes: Vec::new(),
             faults: faults.clone(),
             sink: sink.clone(),
             step: None,
         };
-        for (step, backend, images) in join_all(reads).await {
+        for (step, backend, images) in join_all(reads).await.into_iter().flatten() {
             imports.step = imports.step.or(Some(step.digest()));
             let place = backend.place();
             let fetch = FromCache {
@@ -131,9 +130,19 @@ impl Imports {
 async fn read_one(
     number: usize,
     from: &CacheFrom,
-    backend: Arc<dyn Backend>,
+    client: &kiln_registry::Client,
     sink: &Arc<dyn Sink>,
-) -> (Step, Arc<dyn Backend>, Vec<CacheImage>) {
+) -> Option<(Step, Arc<dyn Backend>, Vec<CacheImage>)> {
+    let backend = match super::open(client, &from.location, ManifestForm::default()) {
+        Ok(backend) => backend?,
+        Err(error) => {
+            let name = "importing cache manifest";
+            let step = Step::start(sink, Digest::of(format!("{number} {name}")), name);
+            warn(sink, step.digest(), &error);
+            step.finish(End::Done);
+            return None;
+        }
+    };
     let place = backend.place();
     let name = format!("importing cache manifest from {place}");
     let step = Step::start(sink, Digest::of(format!("{number} {name}")), &name);
@@ -149,7 +158,7 @@ async fn read_one(
             Vec::new()
         }
     };
-    (step, backend, images)
+    Some((step, backend, images))
 }
 
 fn warn(sink: &Arc<dyn Sink>, step: Digest, error: &CacheError) {

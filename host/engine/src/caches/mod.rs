@@ -9,9 +9,11 @@ mod import;
 use std::sync::Arc;
 
 use kiln_cache::Backend;
+use kiln_cache::CacheError;
 use kiln_cache::LocalBackend;
 use kiln_cache::Location;
 use kiln_cache::ManifestForm;
+use kiln_cache::ObjectBackend;
 use kiln_cache::RegistryBackend;
 
 pub(crate) use self::export::Solved;
@@ -20,9 +22,14 @@ pub(crate) use self::export::inline;
 pub(crate) use self::import::Imports;
 
 /// Returns who reads and writes at a place; none for what is inside an image.
-fn open(client: &kiln_registry::Client, location: &Location, form: ManifestForm) -> Option<Arc<dyn Backend>> {
-    match location {
-        Location::Inline => None,
+fn open(
+    client: &kiln_registry::Client,
+    location: &Location,
+    form: ManifestForm,
+) -> Result<Option<Arc<dyn Backend>>, CacheError> {
+    let backend: Arc<dyn Backend> = match location {
+        Location::Inline => return Ok(None),
+        Location::Objects(objects) => Arc::new(ObjectBackend::open(objects)?),
         Location::Local {
             path,
             tag,
@@ -36,7 +43,7 @@ fn open(client: &kiln_registry::Client, location: &Location, form: ManifestForm)
             if *reset {
                 backend = backend.resetting();
             }
-            Some(Arc::new(backend))
+            Arc::new(backend)
         }
         Location::Registry { reference, insecure } => {
             let client = if *insecure {
@@ -45,7 +52,8 @@ fn open(client: &kiln_registry::Client, location: &Location, form: ManifestForm)
                 client.clone()
             };
             let backend = RegistryBackend::new(client, (**reference).clone()).form(form);
-            Some(Arc::new(backend))
+            Arc::new(backend)
         }
-    }
+    };
+    Ok(Some(backend))
 }
