@@ -58,19 +58,13 @@ impl Bucket {
         ]);
         command.arg(format!("-dir={}", place.path().display()));
         command.arg(format!("-s3.config={}", file.display()));
-        let port = free_port();
-        command.arg(format!("-s3.port={port}"));
-        for part in [
-            "master.port",
-            "master.port.grpc",
-            "volume.port",
-            "volume.port.grpc",
-            "filer.port",
-        ] {
-            command.arg(format!("-{part}={}", free_port()));
+        let parts = ["s3", "master", "volume", "filer"];
+        let ports = free_ports(2 * parts.len());
+        for (part, ports) in parts.iter().zip(ports.chunks(2)) {
+            command.arg(format!("-{part}.port={}", ports[0]));
+            command.arg(format!("-{part}.port.grpc={}", ports[1]));
         }
-        command.arg(format!("-filer.port.grpc={}", free_port()));
-        command.arg(format!("-s3.port.grpc={}", free_port()));
+        let port = ports[0];
         let process = started(command, port);
         let url = format!("http://127.0.0.1:{port}/cache");
         let params = format!(
@@ -79,7 +73,7 @@ impl Bucket {
         let bucket = Self {
             _place: place,
             _process: process,
-            wrong: format!("{params},secret_access_key=wrong"),
+            wrong: format!("{params},secret_access_key=hunter-not-2"),
             params: format!("{params},secret_access_key={password}"),
             url,
         };
@@ -90,7 +84,7 @@ impl Bucket {
     /// Starts an Azure Blob server.
     pub fn azure() -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
-        let ((account, key), port) = (AZURE, free_port());
+        let ((account, key), port) = (AZURE, free_ports(1)[0]);
         let mut command = Command::new(tools().join("npm/node_modules/.bin/azurite-blob"));
         command.args([
             "--blobHost",
@@ -197,7 +191,10 @@ fn started(command: Command, port: u16) -> Running {
     process
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a listener has an address").port()
+fn free_ports(count: usize) -> Vec<u16> {
+    let bind = |_| TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    // All at once, so that they differ.
+    let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
+    let port = |listener: &TcpListener| listener.local_addr().expect("a listener has an address").port();
+    listeners.iter().map(port).collect()
 }

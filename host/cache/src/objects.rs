@@ -204,7 +204,7 @@ fn retry(spec: &Objects) -> RetryConfig {
 
 fn open_s3(spec: &Objects) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new().with_retry(retry(spec));
-    for (key, value) in spec.options.iter() {
+    for (key, value) in &spec.options {
         if let Ok(key) = key.parse() {
             builder = builder.with_config(key, value);
         }
@@ -214,7 +214,7 @@ fn open_s3(spec: &Objects) -> object_store::Result<Arc<dyn ObjectStore>> {
 
 fn open_azblob(spec: &Objects) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::new().with_retry(retry(spec));
-    for (key, value) in spec.options.iter() {
+    for (key, value) in &spec.options {
         if let Ok(key) = key.parse() {
             builder = builder.with_config(key, value);
         }

@@ -438,7 +438,7 @@ impl Run {
             };
             if let Ok(mut config) = serde_json::from_slice::<serde_json::Map<_, _>>(&built.output.config) {
                 config.insert(kiln_cache::INLINE_KEY.to_owned(), cache.into());
-                built.output.config = serde_json::to_vec(&config).expect("JSON can be written").into();
+                built.output.config = serde_json::to_vec(&config).expect("JSON can be written");
             }
         }
     }

@@ -96,7 +96,9 @@ fn interpreter(text: &str, head: &[u8; HEAD]) -> Option<Interpreter> {
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    (hex.len() % 2 == 0).then(|| (0..hex.len()).step_by(2).map(pair).collect())?
+    hex.len()
+        .is_multiple_of(2)
+        .then(|| (0..hex.len()).step_by(2).map(pair).collect())?
 }
 
 /// Returns how programs of a machine begin: an ELF header up to its machine number.
