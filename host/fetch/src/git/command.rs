@@ -344,6 +344,13 @@ impl Job<'_> {
     }
 
     fn failed(&self, call: &Call<'_>, stderr: String, status: String) -> FetchError {
+        // The shell's word for a program that is not there.
+        if status == "exit status 127" && stderr.contains("not found") {
+            return FetchError::GitProgram {
+                program: self.config.git.clone(),
+                source: std::io::ErrorKind::NotFound.into(),
+            };
+        }
         let remote = call.origin.unwrap_or(&self.source.remote);
         let has = |text: &str| stderr.contains(text);
         let host = remote.origin().map_or("HOST", |(_, host)| host);

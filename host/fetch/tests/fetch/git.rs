@@ -280,6 +280,20 @@ async fn repositories_of_this_machine() {
 }
 
 #[tokio::test]
+async fn git_is_missing() {
+    let (served, place) = (Served::new(), Place::new());
+    let mut config = place.config();
+    config.git = "no-such-git".into();
+    let source = source(&served.url("")).unwrap();
+    let git = kiln_fetch::Git::new(config).unwrap();
+    let text = chain(&git.resolve(&source, &User::default()).await.unwrap_err());
+    assert!(
+        text.contains("cannot run `no-such-git` (git is needed for git sources"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn times_and_modes_are_the_commits() {
     use std::os::unix::fs::MetadataExt as _;
     let (served, place, user) = (Served::new(), Place::new(), User::default());
