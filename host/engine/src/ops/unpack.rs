@@ -69,7 +69,6 @@ async fn archive(
     };
     match kind(&head) {
         Kind::NoArchive => return Ok(None),
-        Kind::Unsupported(what) => return Err(EngineError::NotYet(what)),
         Kind::Compressed | Kind::Tar => {}
     }
     let layers = build.layers.clone();
@@ -121,15 +120,13 @@ fn read(
 enum Kind {
     Tar,
     Compressed,
-    Unsupported(&'static str),
     NoArchive,
 }
 
 fn kind(head: &[u8]) -> Kind {
     match head {
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => Kind::Compressed,
-        [b'B', b'Z', b'h', ..] => Kind::Unsupported("ADD of a bzip2 archive"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Kind::Unsupported("ADD of an xz archive"),
+        [b'B', b'Z', b'h', ..] | [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Kind::Compressed,
         head if is_tar(head) => Kind::Tar,
         _ => Kind::NoArchive,
     }

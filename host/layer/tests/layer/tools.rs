@@ -1,6 +1,7 @@
 //! Other tools read what the writer writes, and the reader reads what they write. All of them are in Debian:
 //! tar, gzip, zstd, python3.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -67,6 +68,38 @@ fn gzip_and_zstd_accept_the_blobs() {
         let output = output.unwrap_or_else(|error| panic!("these tests need `{program}` ({error})"));
         assert!(output.status.success() && output.stdout == plain, "{program}");
     }
+}
+
+#[test]
+fn archives_that_people_make_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("plain"), dir.path().join("compressed"));
+    let plain = noise(5, 3_000_000);
+    std::fs::write(&from, &plain).unwrap();
+    let check = |how: &str| {
+        let script = format!(
+            "import bz2, lzma, sys; d = open(sys.argv[1], 'rb').read(); open(sys.argv[2], 'wb').write({how})"
+        );
+        run("python3", &["-c", &script, text(&from), text(&to)]);
+        let read = ReadOptions::new("archive");
+        let blob = std::fs::read(&to).unwrap();
+        let all = |blob: &[u8]| -> std::io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            let reader = kiln_layer::decompress(blob, None, &read).map_err(std::io::Error::other);
+            reader?.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        assert!(all(&blob).unwrap() == plain, "{how}");
+        let mut flipped = blob.clone();
+        flipped[blob.len() / 2] ^= 0x10;
+        for damaged in [&blob[..blob.len() / 2], &blob[..20], &flipped] {
+            assert!(all(damaged).is_err(), "{how}, damaged");
+        }
+    };
+    check("bz2.compress(d)");
+    check("bz2.compress(d[:1000000], 1) + bz2.compress(d[1000000:])");
+    check("lzma.compress(d)");
+    check("lzma.compress(d, check=lzma.CHECK_SHA256, preset=9)");
+    check("lzma.compress(d[:1000000]) + lzma.compress(d[1000000:])");
 }
 
 #[test]
