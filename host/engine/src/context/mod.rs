@@ -3,6 +3,7 @@
 //! Nothing is copied. A context becomes a layer whose contents are the files themselves; digests of files come from a
 //! cache by what `stat` says.
 
+mod attributes;
 mod filter;
 mod stat_cache;
 mod walk;
@@ -107,6 +108,7 @@ impl LocalTree {
             })?;
         let walked = walk_following(&root, wanted, threads)?;
         let cache = StatCache::load(cache, &root);
+        let walked = attributes::add(&root, walked, &cache)?;
         let digests = Mutex::new(Digests {
             cache,
             fresh: HashMap::new(),
@@ -159,9 +161,11 @@ impl LocalTree {
         let digest = hash(entry)?;
         let mut digests = self.digests();
         digests.fresh.insert(entry.path.clone(), digest);
-        digests
-            .cache
-            .put(entry.path.clone(), Known { stat, digest }, read_at);
+        digests.cache.put(
+            entry.path.clone(),
+            Known::new(stat, digest, &entry.meta.xattrs),
+            read_at,
+        );
         Ok(digest)
     }
 

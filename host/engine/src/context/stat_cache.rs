@@ -16,11 +16,12 @@ use std::time::SystemTime;
 use kiln_image::Digest;
 use kiln_tree::Timestamp;
 use kiln_tree::TreePath;
+use kiln_tree::Xattrs;
 
 use super::walk::Stat;
 
 /// Version of the file's form; another one is read as empty.
-const MAGIC: &[u8; 8] = b"kilnsc01";
+const MAGIC: &[u8; 8] = b"kilnsc02";
 
 /// Coarsest clock of the file systems in use: ext4 stamps with the kernel's tick (at most 10 ms).
 const GRANULARITY: Duration = Duration::from_millis(20);
@@ -28,8 +29,21 @@ const GRANULARITY: Duration = Duration::from_millis(20);
 /// What is known of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
-    pub(crate) stat: Stat,
-    pub(crate) digest: Digest,
+    stat: Stat,
+    digest: Digest,
+    /// None for nearly all files, which then take no memory for it.
+    xattrs: Option<Box<Xattrs>>,
+}
+
+/// No attributes.
+static NONE: Xattrs = Vec::new();
+
+impl Known {
+    /// Takes what was found out about a file.
+    pub(crate) fn new(stat: Stat, digest: Digest, xattrs: &Xattrs) -> Self {
+        let xattrs = (!xattrs.is_empty()).then(|| Box::new(xattrs.clone()));
+        Self { stat, digest, xattrs }
+    }
 }
 
 /// The digests of one directory's files.
@@ -60,6 +74,12 @@ impl StatCache {
             .get(path)
             .filter(|known| known.stat == *stat)
             .map(|known| known.digest)
+    }
+
+    /// Returns the extended attributes of the file at `path` if it is as it was.
+    pub(crate) fn attributes(&self, path: &TreePath, stat: &Stat) -> Option<&Xattrs> {
+        let known = self.known.get(path).filter(|known| known.stat == *stat)?;
+        Some(known.xattrs.as_deref().unwrap_or(&NONE))
     }
 
     /// Remembers the digest of a file that was read at `read_at`, unless it changed too short before to tell.
@@ -112,6 +132,12 @@ fn encode(out: &mut Vec<u8>, path: &TreePath, known: &Known) {
         out.extend_from_slice(&time.nanos.to_le_bytes());
     }
     out.extend_from_slice(known.digest.as_bytes());
+    let xattrs = known.xattrs.as_deref().unwrap_or(&NONE);
+    out.extend_from_slice(&(xattrs.len() as u32).to_le_bytes());
+    for part in xattrs.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        out.extend_from_slice(part);
+    }
 }
 
 fn read(file: &Path) -> Option<HashMap<TreePath, Known>> {
@@ -135,7 +161,12 @@ fn read(file: &Path) -> Option<HashMap<TreePath, Known>> {
             mtime,
             ctime,
         };
-        known.insert(TreePath::parse(path).ok()?, Known { stat, digest });
+        let count = u32::from_le_bytes(take(&mut rest)?);
+        let mut xattrs = Vec::new();
+        for _ in 0..count {
+            xattrs.push((chunk(&mut rest)?, chunk(&mut rest)?));
+        }
+        known.insert(TreePath::parse(path).ok()?, Known::new(stat, digest, &xattrs));
     }
     Some(known)
 }
@@ -144,6 +175,13 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(*head)
+}
+
+fn chunk(rest: &mut &[u8]) -> Option<Box<[u8]>> {
+    let length = u32::from_le_bytes(take(rest)?) as usize;
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(bytes.into())
 }
 
 fn number(rest: &mut &[u8]) -> Option<u64> {
@@ -183,10 +221,7 @@ mod tests {
         let mut cache = StatCache::load(directory.path(), Path::new("/context"));
         cache.put(
             path.clone(),
-            Known {
-                stat: stat(5),
-                digest: Digest::of("x"),
-            },
+            Known::new(stat(5), Digest::of("x"), &Vec::new()),
             SystemTime::now(),
         );
         cache.save(|_| true).unwrap();
@@ -209,14 +244,7 @@ mod tests {
         };
         let path = TreePath::parse("a").unwrap();
         let mut cache = StatCache::load(directory.path(), Path::new("/context"));
-        cache.put(
-            path.clone(),
-            Known {
-                stat: fresh,
-                digest: Digest::of("x"),
-            },
-            now,
-        );
+        cache.put(path.clone(), Known::new(fresh, Digest::of("x"), &Vec::new()), now);
         assert_eq!(cache.get(&path, &fresh), None);
     }
 
@@ -227,10 +255,7 @@ mod tests {
         let mut cache = StatCache::load(directory.path(), Path::new("/c"));
         cache.put(
             path.clone(),
-            Known {
-                stat: stat(5),
-                digest: Digest::of("x"),
-            },
+            Known::new(stat(5), Digest::of("x"), &Vec::new()),
             SystemTime::now(),
         );
         cache.save(|_| true).unwrap();

@@ -109,3 +109,36 @@ fn a_missing_context_is_named() {
         "unable to prepare context: path \"/no/such/dir\" not found"
     );
 }
+
+#[test]
+fn attributes_are_kept_and_remembered() {
+    let directory = context(&["a", "b"]);
+    let (path, value) = (directory.path().join("a"), b"x".as_slice());
+    let set = |value| rustix::fs::setxattr(&path, "user.kiln", value, rustix::fs::XattrFlags::empty());
+    if set(value) == Err(rustix::io::Errno::NOTSUP) {
+        return; // a file system that has none
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let found = |expect: &[u8]| {
+        let tree = LocalTree::read(directory.path(), &Wanted::default(), cache.path(), 1).unwrap();
+        let of = |name: &str| {
+            let path = TreePath::parse(name).unwrap();
+            tree.changes().get(&path).unwrap().clone()
+        };
+        assert_eq!(
+            of("a").meta.xattrs,
+            [(b"user.kiln".as_slice().into(), expect.into())]
+        );
+        assert!(of("b").meta.xattrs.is_empty());
+        let digest = |_: &Entry| Ok(Digest::of("x"));
+        tree.file_digest(&of("a"), digest).unwrap();
+        tree.save();
+    };
+    found(value);
+    // Files are remembered when they were old enough when they were read.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    found(value);
+    found(value);
+    set(b"y").unwrap();
+    found(b"y");
+}
