@@ -12,6 +12,7 @@ mod errors;
 mod flags;
 mod hello;
 mod hostile;
+mod opaque;
 mod outputs;
 mod parallel;
 mod platforms;

@@ -64,7 +64,8 @@ impl Layers {
         Ok(dir)
     }
 
-    /// Returns the directories of all layers, base first, making those that are not there, several at a time.
+    /// Returns the directories of all layers that show, base first, making those that are not there, several at a time.
+    /// A layer whose root is opaque hides all below it: overlayfs looks at no such mark of a lower directory's root.
     pub(crate) async fn dirs(&self, stack: &Ref) -> Result<Vec<PathBuf>, LayersError> {
         let alone = try_join_all((0..stack.layers().len()).map(|at| self.dir(stack, at, None))).await?;
         let mut dirs = Vec::with_capacity(alone.len());
@@ -79,7 +80,16 @@ impl Layers {
             };
             dirs.push(dir);
         }
-        Ok(dirs)
+        let mut hidden = 0;
+        for at in 1..dirs.len() {
+            let changes = self.changes(stack, at).await?;
+            if let Some(Node::Directory { opaque: true }) =
+                changes.get(&TreePath::root()).map(|root| &root.node)
+            {
+                hidden = at;
+            }
+        }
+        Ok(dirs.split_off(hidden))
     }
 
     /// Returns the layer's directory. Without `lowers` a layer that needs what lies below it gives none.
