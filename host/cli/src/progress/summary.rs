@@ -27,7 +27,7 @@ pub(crate) fn warnings(state: &State, detail: Detail, colour: Colour) -> String 
     let mut kept: Vec<&Warning> = Vec::new();
     for warning in state.warnings() {
         let is_same = |known: &&Warning| known.short == warning.short && known.ranges == warning.ranges;
-        if !kept.iter().any(|known| is_same(known)) {
+        if !kept.iter().any(is_same) {
             kept.push(warning);
         }
     }

@@ -176,7 +176,7 @@ pub(super) fn json(args: &[Value]) -> Result<Value, FuncError> {
 fn write_json(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Bool(value) => _ = write!(out, "{value}"),
-        Value::Number(number) => _ = write!(out, "{}", Value::Number(number.clone())),
+        Value::Number(number) => _ = write!(out, "{}", Value::Number(*number)),
         Value::String(text) => quote(text, out),
         Value::Array(list) => {
             let items = list.iter().map(|item| (None, item));

@@ -9,6 +9,7 @@ use gtmpl_ng::Template;
 use gtmpl_ng::Value;
 use kiln_engine::Inspected;
 use kiln_engine::InspectedImage;
+use kiln_engine::InspectedStatement;
 use kiln_image::Digest;
 use kiln_image::MediaType;
 use serde_json::Value as Json;
@@ -132,11 +133,11 @@ fn is_stated(value: &Value) -> bool {
 }
 
 fn provenance(found: &Inspected, of: &Digest) -> Value {
-    let statements = found.statements.iter().filter(|statement| statement.about == *of);
+    let is_meant = |statement: &&InspectedStatement| {
+        statement.about == *of && statement.predicate_type.starts_with(PROVENANCE)
+    };
     // The last one counts.
-    let slsa = statements
-        .filter(|statement| statement.predicate_type.starts_with(PROVENANCE))
-        .next_back();
+    let slsa = found.statements.iter().rfind(is_meant);
     let value = slsa.map_or(Value::Nil, |statement| plain(&statement.predicate));
     object(vec![("SLSA", slsa.map(|_| "SLSA"), value)])
 }
