@@ -42,6 +42,7 @@ fn platforms_become_one_index() {
     let args = [
         "--platform=linux/amd64,linux/arm64",
         "--platform=linux/arm/v7",
+        "--provenance=false",
         "-o",
         &output,
         "--metadata-file",
@@ -147,7 +148,12 @@ fn annotations_are_put_where_they_say() {
         "--annotation=manifest[linux/arm64],index:both=5",
         "--annotation=manifest-descriptor[linux/amd64]:one=a:b=c",
     ];
-    let mut args = vec!["--platform=linux/amd64,linux/arm64", "-o", &output];
+    let mut args = vec![
+        "--platform=linux/amd64,linux/arm64",
+        "--provenance=false",
+        "-o",
+        &output,
+    ];
     args.extend(levels);
     _ = kiln.build(project.path(), &args).ok();
     let top = &json(&layout.join("index.json"))["manifests"][0];
