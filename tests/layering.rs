@@ -120,6 +120,9 @@ fn plugins_see_the_sdk_only() {
     check("sdk/giturl", &[]);
     check("sdk/rust", &["pattern"]);
     check("plugins/frontend-dockerfile/syntax", &[]);
+    for cataloger in ["apk", "debian", "npm", "python"] {
+        check(&format!("plugins/cataloger-{cataloger}"), &["sdk"]);
+    }
     check(
         "plugins/frontend-dockerfile",
         &["sdk", "pattern", "giturl", "dockerfile-syntax"],

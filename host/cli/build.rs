@@ -9,6 +9,14 @@ use std::path::PathBuf;
 /// Names of the components.
 const PLUGINS: &[&str] = &["frontend-dockerfile"];
 
+/// Names of those that a program can do without; one that is not built is left out.
+const OPTIONAL: &[&str] = &[
+    "cataloger-apk",
+    "cataloger-debian",
+    "cataloger-npm",
+    "cataloger-python",
+];
+
 fn main() {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let directory = |variable: &str, default: &str| {
@@ -18,10 +26,13 @@ fn main() {
     let plugins = directory("KILN_PLUGINS_DIR", "plugins");
     let code = directory("KILN_MACHINE_CODE_DIR", "machine-code");
     let mut table = String::from("pub(crate) const EMBEDDED: &[Embedded] = &[\n");
-    for name in PLUGINS {
+    for name in PLUGINS.iter().chain(OPTIONAL) {
         let component = plugins.join(name).with_extension("wasm");
         println!("cargo::rerun-if-changed={}", component.display());
         if !component.is_file() {
+            if OPTIONAL.contains(name) {
+                continue;
+            }
             println!(
                 "cargo::error=the plugin `{}` is not built: run `cargo xtask plugins`, or set KILN_PLUGINS_DIR to the \
                  directory that holds {name}.wasm",

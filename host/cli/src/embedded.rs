@@ -17,3 +17,10 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 pub(crate) fn find(name: &str) -> Option<&'static Embedded> {
     EMBEDDED.iter().find(|plugin| plugin.name == name)
 }
+
+/// Returns the catalogers.
+pub(crate) fn catalogers() -> impl Iterator<Item = &'static Embedded> {
+    EMBEDDED
+        .iter()
+        .filter(|plugin| plugin.name.starts_with("cataloger-"))
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kiln_engine::Catalogers;
 use kiln_engine::Config;
 use kiln_engine::Engine;
 use kiln_engine::Frontends;
@@ -13,6 +14,7 @@ use kiln_exec::NativeExecutor;
 use kiln_exec::Network;
 use kiln_exec::OciExecutor;
 use kiln_image::Platform;
+use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
@@ -94,8 +96,10 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         .parallelism
         .or(settings.max_parallelism)
         .map_or(threads, usize::from);
+    let components = Arc::new(Components::new(&root, around, &wanted.plugin_limits)?);
     let config = Config {
-        frontends: Arc::new(Components::new(&root, around, &wanted.plugin_limits)?),
+        frontends: components.clone(),
+        catalogers: components,
         platform: Platform::host(),
         parallelism,
         threads,
@@ -268,6 +272,40 @@ fn is_dockerfile(reference: &str) -> bool {
     let image = reference.strip_prefix("docker.io/").unwrap_or(reference);
     let image = image.strip_prefix("docker/dockerfile").unwrap_or("-");
     reference == DOCKERFILE_NAME || image.is_empty() || image.starts_with([':', '@'])
+}
+
+#[async_trait]
+impl Catalogers for Components {
+    async fn open(&self, more: &[String]) -> Result<Vec<Arc<dyn Cataloger>>, PluginError> {
+        let runtime = self.runtime().await?.clone();
+        let mut given = Vec::new();
+        for reference in more {
+            let path = Path::new(reference);
+            given.push((reference.clone(), self.read(path)?));
+        }
+        // Compiling takes seconds when there is no machine code yet.
+        let load = move || {
+            let mut all = Vec::new();
+            for plugin in embedded::catalogers() {
+                let name = format!("builtin:{}", plugin.name);
+                all.push(runtime.cataloger(&name, plugin.component, plugin.code)?);
+            }
+            for (name, component) in given {
+                all.push(runtime.cataloger(&name, &component, None)?);
+            }
+            match all.is_empty() {
+                true => Err(unusable(
+                    "builtin:cataloger-debian",
+                    "this program was built without catalogers (build them with `cargo xtask plugins`, or give one \
+                     with `--sbom=generator=PATH`)"
+                        .to_owned(),
+                )),
+                false => Ok(all),
+            }
+        };
+        let loaded = tokio::task::spawn_blocking(load).await;
+        loaded.map_err(|error| unusable("builtin:cataloger", error.to_string()))?
+    }
 }
 
 fn unusable(plugin: &str, message: String) -> PluginError {

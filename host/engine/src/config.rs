@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kiln_exec::Executor;
 use kiln_image::Platform;
+use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
@@ -25,6 +26,16 @@ pub trait Frontends: Send + Sync {
     ) -> Result<Arc<dyn Frontend>, PluginError>;
 }
 
+/// Opens catalogers, which find out what is in an image.
+#[async_trait]
+pub trait Catalogers: Send + Sync {
+    /// Returns the built-in ones and those that `more` names.
+    ///
+    /// # Errors
+    /// When one is not there, or cannot be loaded.
+    async fn open(&self, more: &[String]) -> Result<Vec<Arc<dyn Cataloger>>, PluginError>;
+}
+
 /// How an engine is set up.
 pub struct Config {
     /// Directory of the store.
@@ -41,6 +52,8 @@ pub struct Config {
     pub network: kiln_exec::Network,
     /// Opens frontends.
     pub frontends: Arc<dyn Frontends>,
+    /// Opens catalogers.
+    pub catalogers: Arc<dyn Catalogers>,
     /// How registries are talked to.
     pub registry: kiln_registry::Client,
     /// How files and repositories are fetched.

@@ -251,7 +251,7 @@ impl Run {
             .iter()
             .filter(|d| d.severity == Severity::Warning)
             .count();
-        let attested = self.attested(&loaded, &lowered).await?;
+        let attested = self.attested(&loaded, &lowered, &built).await?;
         let made = export::Made {
             lowered: &lowered,
             built,
@@ -263,17 +263,62 @@ impl Run {
     }
 
     /// Writes down what is said of the images.
-    async fn attested(&self, loaded: &Loaded, lowered: &Lowered) -> Result<Attested, BuildError> {
+    async fn attested(
+        &self,
+        loaded: &Loaded,
+        lowered: &Lowered,
+        built: &[Built],
+    ) -> Result<Attested, BuildError> {
         let asked = &self.build.request.attestations;
+        let mut attested = Attested::default();
+        if let Some(options) = &asked.sbom {
+            attested.scans = self.scans(options, built).await?;
+        }
         let Some(options) = &asked.provenance else {
-            return Ok(Attested::default());
+            return Ok(attested);
         };
         let reader = attest::Reader {
             description: loaded.frontend.describe().await.ok(),
             component: loaded.frontend.component(),
         };
-        let recorded = attest::record(&self.build, options, &reader, lowered).await?;
-        Ok(Attested { recorded })
+        attested.recorded = attest::record(&self.build, options, &reader, lowered).await?;
+        Ok(attested)
+    }
+
+    /// Finds out what is in each image. A scan that fails is told, and fails the build only where it is required.
+    async fn scans(
+        &self,
+        options: &attest::SbomOptions,
+        built: &[Built],
+    ) -> Result<Vec<Option<attest::Scan>>, BuildError> {
+        let catalogers = self.build.config.catalogers.open(&options.generators).await;
+        let catalogers = catalogers.map_err(BuildError::Plugin)?;
+        let mut scans = Vec::new();
+        for (at, built) in built.iter().enumerate() {
+            let platform = built.output.platform.as_ref().map(ToString::to_string);
+            let title = format!("[{}] generating sbom", platform.unwrap_or_default());
+            let digest = Digest::of(format!("{} {title} {at}", self.build.session));
+            let step = Step::start(&self.build.sink, digest, &title);
+            match attest::scan(&self.build.layers, &built.stack, &catalogers).await {
+                Ok(scan) => {
+                    for warning in &scan.warnings {
+                        step.part("warning", warning.clone(), 0).done();
+                    }
+                    let found = format!("found {} packages", scan.packages.len());
+                    step.part("sbom", found, 0).done();
+                    step.finish(End::Done);
+                    scans.push(Some(scan));
+                }
+                Err(error) => {
+                    step.finish(End::Failed(crate::bridge::chain(&error)));
+                    if options.required {
+                        return Err(error.into());
+                    }
+                    scans.push(None);
+                }
+            }
+        }
+        Ok(scans)
     }
 
     async fn ask(&self, question: &str) -> Result<Vec<(String, Vec<u8>)>, BuildError> {

@@ -28,6 +28,18 @@ pub enum Fault {
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// A cataloger gave no packages.
+    #[error(transparent)]
+    Catalog(#[from] kiln_plugin::CatalogError),
+    /// A file that a cataloger wants cannot be read.
+    #[error("cannot read `{path}` for a cataloger")]
+    ReadForCatalog {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A process ended with an exit code that is not valid.
     #[error("process \"{command}\" did not complete successfully: exit code: {code}")]
     Exit {

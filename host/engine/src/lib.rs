@@ -34,6 +34,7 @@ pub use attest::Attestations;
 pub use attest::ProvenanceOptions;
 pub use attest::SbomFormat;
 pub use attest::SbomOptions;
+pub use config::Catalogers;
 pub use config::Config;
 pub use config::Frontends;
 pub use context::WalkError;

@@ -3,6 +3,7 @@
 //! Knows nothing of WebAssembly, of how a plugin is found or run, and of what the engine does with an answer.
 
 mod bridge;
+mod cataloger;
 mod diagnostic;
 mod error;
 mod files;
@@ -17,6 +18,11 @@ pub use bridge::FrontendBridge;
 pub use bridge::LogLevel;
 pub use bridge::ResolvedImage;
 pub use bridge::ResolvedSource;
+pub use cataloger::CatalogError;
+pub use cataloger::Cataloger;
+pub use cataloger::Interest;
+pub use cataloger::Matched;
+pub use cataloger::PackageInfo;
 pub use diagnostic::Diagnostic;
 pub use diagnostic::Failure;
 pub use diagnostic::Severity;

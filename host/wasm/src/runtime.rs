@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
 use kiln_plugin::Limits;
 use kiln_plugin::MemoStore;
@@ -154,6 +155,20 @@ impl Runtime {
     ) -> Result<Arc<dyn Frontend>, PluginError> {
         let loaded = self.load(name, component, precompiled)?;
         Ok(Arc::new(v0_1::WasmFrontend::new(self.clone(), loaded)?))
+    }
+
+    /// Makes a cataloger of a component; see [`Runtime::frontend`].
+    ///
+    /// # Errors
+    /// The bytes are not a component of the world `cataloger-plugin`, or do not compile.
+    pub fn cataloger(
+        &self,
+        name: &str,
+        component: &[u8],
+        precompiled: Option<&'static [u8]>,
+    ) -> Result<Arc<dyn Cataloger>, PluginError> {
+        let loaded = self.load(name, component, precompiled)?;
+        Ok(Arc::new(v0_1::WasmCataloger::new(self.clone(), loaded)?))
     }
 
     /// Returns machine code of a component for [`Runtime::frontend`] of the same version on the same kind of

@@ -43,6 +43,7 @@ pub mod graph;
 #[doc(hidden)]
 pub mod guest;
 pub mod mock;
+pub mod packages;
 pub mod panic;
 pub mod scanner;
 pub mod types;

@@ -9,6 +9,8 @@ use kiln_attest::ProvenanceVersion;
 use kiln_engine::AttestLayout;
 use kiln_engine::Attestations;
 use kiln_engine::ProvenanceOptions;
+use kiln_engine::SbomFormat;
+use kiln_engine::SbomOptions;
 
 use super::ArgError;
 use super::request::Surroundings;
@@ -23,7 +25,7 @@ pub(crate) struct AttestArgs {
     /// Say how the image was built: true, false or mode=min|max[,version=v1|v0.2][,builder-id=URI]
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     provenance: Option<String>,
-    /// Say what is in the image: true, false or KEY=VALUE
+    /// Say what is in the image: true, false or generator=PATH[,format=spdx|cyclonedx|all][,required=true]
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     sbom: Option<String>,
     /// Where attestations go [default: into the index where there is one or one is asked for]
@@ -79,10 +81,8 @@ impl AttestArgs {
                 ..ProvenanceOptions::default()
             }),
         };
-        if let Some(mut fields) = given.remove("sbom")
-            && !disabled(&mut fields)?
-        {
-            return Err(ArgError::not_yet("`--sbom`"));
+        if let Some(fields) = given.remove("sbom") {
+            attestations.sbom = sbom(fields)?;
         }
         match given.keys().next() {
             None => Ok(attestations),
@@ -166,6 +166,30 @@ fn provenance(mut fields: Fields) -> Result<Option<ProvenanceOptions>, ArgError>
         filename: fields.remove("filename"),
     };
     no_more("provenance", &fields)?;
+    Ok(Some(options))
+}
+
+fn sbom(mut fields: Fields) -> Result<Option<SbomOptions>, ArgError> {
+    if disabled(&mut fields)? {
+        return Ok(None);
+    }
+    let formats = match fields.remove("format").as_deref() {
+        None | Some("spdx" | "spdx-json") => vec![SbomFormat::Spdx],
+        Some("cyclonedx" | "cyclonedx-json") => vec![SbomFormat::CycloneDx],
+        Some("all") => vec![SbomFormat::Spdx, SbomFormat::CycloneDx],
+        Some(other) => return Err(ArgError::value("format", other, "spdx, cyclonedx or all")),
+    };
+    let options = SbomOptions {
+        formats,
+        // BuildKit's scanner is a container; its name means what is built in.
+        generators: fields
+            .remove("generator")
+            .filter(|name| !name.contains("docker/buildkit-syft-scanner"))
+            .into_iter()
+            .collect(),
+        required: flag(&mut fields, "required")?,
+    };
+    no_more("sbom", &fields)?;
     Ok(Some(options))
 }
 

@@ -3,6 +3,7 @@
 mod attach;
 mod options;
 mod record;
+mod scan;
 mod sources;
 
 pub use options::AttestLayout;
@@ -15,6 +16,8 @@ pub use options::SbomOptions;
 #[derive(Debug, Default)]
 pub(crate) struct Attested {
     pub(crate) recorded: Vec<Recorded>,
+    /// What is in them; none where a scan failed.
+    pub(crate) scans: Vec<Option<Scan>>,
 }
 
 pub(crate) use attach::About;
@@ -22,3 +25,5 @@ pub(crate) use attach::attach;
 pub(crate) use record::Reader;
 pub(crate) use record::Recorded;
 pub(crate) use record::record;
+pub(crate) use scan::Scan;
+pub(crate) use scan::scan;

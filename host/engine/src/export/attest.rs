@@ -2,16 +2,21 @@
 
 use kiln_attest::AttestationManifest;
 use kiln_attest::ManifestForm;
+use kiln_attest::Sbom;
+use kiln_attest::SbomFile;
 use kiln_export::Assembled;
 use kiln_export::Output;
 use kiln_image::Reference;
+use kiln_plugin::Component;
 use kiln_progress::Step;
+use serde_json::Value;
 
 use super::AnyError;
 use super::Export;
 use crate::attest::About;
 use crate::attest::AttestLayout;
 use crate::attest::Attestations;
+use crate::attest::SbomFormat;
 
 /// Returns every blob of an attestation manifest.
 pub(super) fn documents(attached: &AttestationManifest) -> Vec<Vec<u8>> {
@@ -38,7 +43,7 @@ impl Export<'_> {
             image,
             names,
             provenance: provenance.and_then(|options| Some((options, self.attested.recorded.get(at)?))),
-            sboms: Vec::new(),
+            sboms: self.sboms(at, image, names),
         });
         let artifact = beside || output.format().is_some_and(|format| format.oci_artifact);
         let form = if artifact {
@@ -70,6 +75,49 @@ impl Export<'_> {
             step.part("exporting", title, 0).done();
         }
         Ok((attached, beside))
+    }
+
+    /// Writes what is in an image, in the formats that are asked for.
+    fn sboms(&self, at: usize, image: &Assembled, names: &[Reference]) -> Vec<(&'static str, Value)> {
+        let (Some(options), Some(Some(scan))) =
+            (&self.build.request.attestations.sbom, self.attested.scans.get(at))
+        else {
+            return Vec::new();
+        };
+        let created = match self.build.request.epoch {
+            Some(_) => self.build.created,
+            None => self.build.started,
+        };
+        let layer = |at: &usize| image.manifest.layers.get(*at).map(|layer| layer.digest);
+        let tool = |component: &Component| {
+            let name = component.name.rsplit(':').next().unwrap_or_default();
+            format!("{name}-{}", component.digest.short())
+        };
+        let version = concat!("kiln-", env!("CARGO_PKG_VERSION")).to_owned();
+        let mut sbom = Sbom {
+            name: names
+                .first()
+                .map_or_else(|| "image".to_owned(), Reference::familiar),
+            subject: image.descriptor.digest,
+            // Seconds are what the formats have.
+            created: created.round(jiff::Unit::Second).unwrap_or(created).to_string(),
+            tools: scan.components.iter().map(tool).chain([version]).collect(),
+            packages: scan.packages.clone(),
+            files: scan
+                .files
+                .iter()
+                .map(|(file, at)| SbomFile {
+                    layer: layer(at),
+                    ..file.clone()
+                })
+                .collect(),
+        };
+        sbom.tidy();
+        let write = |format: &SbomFormat| match format {
+            SbomFormat::Spdx => (kiln_attest::SPDX, kiln_attest::spdx(&sbom)),
+            SbomFormat::CycloneDx => (kiln_attest::CYCLONEDX, kiln_attest::cyclonedx(&sbom)),
+        };
+        options.formats.iter().map(write).collect()
     }
 
     /// Tells whether provenance that nobody asked for goes with this output: it makes no index of one image.

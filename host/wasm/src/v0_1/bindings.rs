@@ -40,6 +40,25 @@ pub(crate) mod frontend {
     });
 }
 
+/// World `cataloger-plugin`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
+pub(crate) mod cataloger {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "cataloger-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+    });
+}
+
 /// The worlds that nothing drives yet: they must bind, so that their shape is known to work.
 #[cfg(test)]
 #[allow(
@@ -52,15 +71,6 @@ pub(crate) mod frontend {
     reason = "generated"
 )]
 mod others {
-    mod cataloger {
-        wasmtime::component::bindgen!({
-            path: "../../wit",
-            world: "cataloger-plugin",
-            imports: { default: async | trappable },
-            exports: { default: async },
-            with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
-        });
-    }
     mod scanner {
         wasmtime::component::bindgen!({
             path: "../../wit",

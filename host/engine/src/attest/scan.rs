@@ -1,0 +1,275 @@
+//! Finds out what is in an image: catalogers get the files that they want.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use kiln_attest::SbomFile;
+use kiln_attest::SbomPackage;
+use kiln_image::Digest;
+use kiln_layer::ContentSource as _;
+use kiln_pattern::Patterns;
+use kiln_plugin::CatalogError;
+use kiln_plugin::Cataloger;
+use kiln_plugin::Component;
+use kiln_plugin::Interest;
+use kiln_plugin::Matched;
+use kiln_plugin::PackageInfo;
+use kiln_store::StoreError;
+use kiln_tree::Entry;
+
+use crate::error::EngineError;
+use crate::layers::Layers;
+use crate::layers::Ref;
+
+/// Bucket of remembered answers.
+const BUCKET: &str = "catalog";
+/// Changes when what is remembered changes its shape.
+const VERSION: &str = "kiln-catalog-1";
+/// Most bytes that one call of a cataloger gets.
+const BATCH: u64 = 64 << 20;
+
+/// What a scan found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scan {
+    pub(crate) packages: Vec<SbomPackage>,
+    /// Files that show packages, each with the number of its layer.
+    pub(crate) files: Vec<(SbomFile, usize)>,
+    /// Who found them.
+    pub(crate) components: Vec<Component>,
+    /// What was passed over, in words for people.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A file that somebody wants.
+struct Wanted {
+    path: String,
+    layer: usize,
+    entry: Entry,
+    size: u64,
+    /// Who wants it: number of the cataloger and of its interest.
+    by: Vec<(usize, usize)>,
+}
+
+/// A cataloger with what it wants.
+struct Asking {
+    cataloger: Arc<dyn Cataloger>,
+    interests: Vec<(Interest, Patterns)>,
+}
+
+/// Scans a root file system: one walk for all catalogers.
+///
+/// # Errors
+/// When files cannot be read, or a cataloger fails.
+pub(crate) async fn scan(
+    layers: &Layers,
+    stack: &Ref,
+    catalogers: &[Arc<dyn Cataloger>],
+) -> Result<Scan, EngineError> {
+    let asking = ask(catalogers).await?;
+    let tree = layers.tree(stack).await?;
+    let wanted = wanted(&tree, &asking);
+    let entries = wanted.iter().map(|wanted| wanted.entry.clone()).collect();
+    let source = layers.contents_of(entries).await?;
+    let mut scan = Scan::default();
+    for (at, asking) in asking.iter().enumerate() {
+        scan.components.push(asking.cataloger.component());
+        let mine: Vec<(&Wanted, &Interest)> = wanted
+            .iter()
+            .flat_map(|wanted| wanted.by.iter().map(move |by| (wanted, by)))
+            .filter(|(_, by)| by.0 == at)
+            .map(|(wanted, by)| (wanted, &asking.interests[by.1].0))
+            .collect();
+        for batch in batches(&mine) {
+            let files = read(&*source, batch)?;
+            let found = remembered(layers, &*asking.cataloger, &files).await?;
+            keep(&mut scan, found, batch, &files);
+        }
+    }
+    Ok(scan)
+}
+
+async fn ask(catalogers: &[Arc<dyn Cataloger>]) -> Result<Vec<Asking>, EngineError> {
+    let mut asking = Vec::new();
+    for cataloger in catalogers {
+        let failed = |error| EngineError::Catalog(CatalogError::Plugin(error));
+        let mut interests = Vec::new();
+        for interest in cataloger.interests().await.map_err(failed)? {
+            let patterns = Patterns::new(&interest.globs).map_err(|error| {
+                EngineError::Catalog(CatalogError::Failed {
+                    plugin: cataloger.component().name,
+                    message: format!("a pattern of `{}` cannot be used: {error}", interest.id),
+                })
+            })?;
+            interests.push((interest, patterns));
+        }
+        asking.push(Asking {
+            cataloger: cataloger.clone(),
+            interests,
+        });
+    }
+    Ok(asking)
+}
+
+/// Walks the tree once and notes who wants which file.
+fn wanted(tree: &kiln_tree::Tree, asking: &[Asking]) -> Vec<Wanted> {
+    let mut all = Vec::new();
+    for found in tree.walk(&kiln_tree::TreePath::root()) {
+        let entry = found.entry();
+        let bytes = entry.path.as_bytes();
+        let Some((size, _)) = tree.file_of(&found) else {
+            continue;
+        };
+        let mut by = Vec::new();
+        for (who, asking) in asking.iter().enumerate() {
+            for (which, (interest, patterns)) in asking.interests.iter().enumerate() {
+                if size <= interest.max_size && patterns.matches(bytes) {
+                    by.push((who, which));
+                }
+            }
+        }
+        if by.is_empty() {
+            continue;
+        }
+        // Names that are no text are no names of package databases.
+        let (Ok(path), Some(entry)) = (std::str::from_utf8(bytes), tree.file(&entry.path)) else {
+            continue;
+        };
+        all.push(Wanted {
+            path: path.to_owned(),
+            layer: found.layer(),
+            entry,
+            size,
+            by,
+        });
+    }
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all
+}
+
+fn batches<'a, 'w>(files: &'a [(&'w Wanted, &'w Interest)]) -> Vec<&'a [(&'w Wanted, &'w Interest)]> {
+    let (mut batches, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (at, (file, _)) in files.iter().enumerate() {
+        if sum + file.size > BATCH && at > start {
+            batches.push(&files[start..at]);
+            (start, sum) = (at, 0);
+        }
+        sum += file.size;
+    }
+    if start < files.len() {
+        batches.push(&files[start..]);
+    }
+    batches
+}
+
+fn read(
+    source: &crate::layers::Contents,
+    batch: &[(&Wanted, &Interest)],
+) -> Result<Vec<Matched>, EngineError> {
+    let mut files = Vec::new();
+    for (wanted, interest) in batch {
+        let failed = |source| EngineError::ReadForCatalog {
+            path: wanted.path.clone(),
+            source,
+        };
+        let mut content = Vec::new();
+        let mut reader = source.open(&wanted.entry).map_err(failed)?;
+        reader.read_to_end(&mut content).map_err(failed)?;
+        let digest = Digest::of(&content);
+        if let Some(head) = interest.head {
+            content.truncate(head as usize);
+        }
+        files.push(Matched {
+            interest: interest.id.clone(),
+            path: wanted.path.clone(),
+            digest,
+            content,
+        });
+    }
+    Ok(files)
+}
+
+/// Asks the cataloger, or remembers what it said of the same files.
+async fn remembered(
+    layers: &Layers,
+    cataloger: &dyn Cataloger,
+    files: &[Matched],
+) -> Result<Vec<PackageInfo>, EngineError> {
+    let mut key = format!("{VERSION}\n{}\n", cataloger.component().digest);
+    for file in files {
+        key.push_str(&format!("{}\t{}\t{}\n", file.interest, file.digest, file.path));
+    }
+    let key = Digest::of(key);
+    let store = layers.store();
+    let wrong = |error: StoreError| EngineError::Layers(error.into());
+    if let Some(bytes) = store.get(BUCKET, key.as_bytes()).map_err(wrong)?
+        && let Ok(known) = serde_json::from_slice(&bytes)
+    {
+        return Ok(known);
+    }
+    let found = cataloger.catalog(files).await.map_err(EngineError::Catalog)?;
+    let bytes = serde_json::to_vec(&found).unwrap_or_default();
+    store.put(BUCKET, key.as_bytes(), &bytes).map_err(wrong)?;
+    Ok(found)
+}
+
+/// Keeps what can be used of an answer: a package needs a name and a proper package URL, and its files must be ones
+/// that the cataloger has seen.
+fn keep(scan: &mut Scan, found: Vec<PackageInfo>, batch: &[(&Wanted, &Interest)], files: &[Matched]) {
+    let seen: BTreeMap<&str, usize> = files
+        .iter()
+        .enumerate()
+        .map(|(at, f)| (f.path.as_str(), at))
+        .collect();
+    let who = scan.components.last().map(|c| c.name.clone()).unwrap_or_default();
+    let mut shown: BTreeMap<usize, ()> = BTreeMap::new();
+    for package in found {
+        let Some(reason) = problem(&package, &seen) else {
+            let known = package
+                .locations
+                .iter()
+                .filter_map(|path| seen.get(path.as_str()));
+            known.for_each(|at| drop(shown.insert(*at, ())));
+            scan.packages.push(converted(package));
+            continue;
+        };
+        let name: String = package.name.chars().take(80).collect();
+        scan.warnings.push(format!(
+            "cataloger `{who}`: package `{name}` is left out: {reason}"
+        ));
+    }
+    for at in shown.into_keys() {
+        let file = SbomFile::of(files[at].path.clone(), &files[at].content);
+        scan.files.push((file, batch[at].0.layer));
+    }
+}
+
+fn problem(package: &PackageInfo, seen: &BTreeMap<&str, usize>) -> Option<String> {
+    if package.name.is_empty() {
+        return Some("it has no name".to_owned());
+    }
+    if !kiln_attest::is_purl(&package.purl) {
+        return Some(format!("`{}` is no package URL", package.purl.escape_debug()));
+    }
+    let foreign = package
+        .locations
+        .iter()
+        .find(|path| !seen.contains_key(path.as_str()));
+    foreign.map(|path| format!("`{}` was not given to it", path.escape_debug()))
+}
+
+fn converted(package: PackageInfo) -> SbomPackage {
+    let needs = package
+        .relations
+        .into_iter()
+        .filter(|(_, kind)| kind == "DEPENDS_ON");
+    SbomPackage {
+        name: package.name,
+        version: package.version,
+        purl: package.purl,
+        licenses: package.licenses,
+        locations: package.locations,
+        needs: needs.map(|(purl, _)| purl).collect(),
+        attrs: package.attrs.into_iter().collect(),
+    }
+}
