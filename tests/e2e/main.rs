@@ -20,6 +20,7 @@ mod readme;
 mod registry;
 mod remote;
 mod reproducible;
+mod sbom;
 mod unprivileged;
 
 use kiln_tests::support::root_layout;

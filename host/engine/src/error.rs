@@ -38,7 +38,7 @@ pub enum EngineError {
         path: String,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A process ended with an exit code that is not valid.
     #[error("process \"{command}\" did not complete successfully: exit code: {code}")]

@@ -1,6 +1,7 @@
 //! Finds out what is in an image: catalogers get the files that they want.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -222,14 +223,14 @@ fn keep(scan: &mut Scan, found: Vec<PackageInfo>, batch: &[(&Wanted, &Interest)]
         .map(|(at, f)| (f.path.as_str(), at))
         .collect();
     let who = scan.components.last().map(|c| c.name.clone()).unwrap_or_default();
-    let mut shown: BTreeMap<usize, ()> = BTreeMap::new();
+    let mut shown: BTreeSet<usize> = BTreeSet::new();
     for package in found {
         let Some(reason) = problem(&package, &seen) else {
             let known = package
                 .locations
                 .iter()
                 .filter_map(|path| seen.get(path.as_str()));
-            known.for_each(|at| drop(shown.insert(*at, ())));
+            shown.extend(known);
             scan.packages.push(converted(package));
             continue;
         };
@@ -238,7 +239,9 @@ fn keep(scan: &mut Scan, found: Vec<PackageInfo>, batch: &[(&Wanted, &Interest)]
             "cataloger `{who}`: package `{name}` is left out: {reason}"
         ));
     }
-    for at in shown.into_keys() {
+    // Of a head, the whole file's SHA-1 is not known.
+    let whole = |at: &usize| files[*at].content.len() as u64 == batch[*at].0.size;
+    for at in shown.into_iter().filter(whole) {
         let file = SbomFile::of(files[at].path.clone(), &files[at].content);
         scan.files.push((file, batch[at].0.layer));
     }

@@ -37,6 +37,9 @@ const WORLD: World = World {
     export: "cataloger",
 };
 
+/// Types only.
+impl crate::v0_1::bindings::api::kiln::plugin::sbom::Host for CallState {}
+
 /// Most interests of a cataloger, most packages of one answer, longest text in one.
 const INTERESTS: usize = 100;
 const PACKAGES: usize = 200_000;
