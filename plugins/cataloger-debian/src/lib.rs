@@ -181,7 +181,7 @@ mod tests {
         let busybox = &found[1];
         assert_eq!(
             busybox.purl,
-            "pkg:deb/debian/busybox@1%3A1.35.0-4%2Bb3?arch=amd64&distro=debian-12&upstream=busybox%401:1.35.0-4"
+            "pkg:deb/debian/busybox@1:1.35.0-4%2Bb3?arch=amd64&distro=debian-12&upstream=busybox%401:1.35.0-4"
         );
         assert_eq!(busybox.licenses, ["GPL-2.0-only"]);
         assert_eq!(busybox.relations.len(), 1);

@@ -49,26 +49,26 @@ impl std::fmt::Display for Purl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "pkg:{}", self.kind)?;
         for part in self.namespace.iter().chain([&self.name]) {
-            write!(f, "/{}", escape(part, ""))?;
+            write!(f, "/{}", escape(part))?;
         }
         if !self.version.is_empty() {
-            write!(f, "@{}", escape(&self.version, ""))?;
+            write!(f, "@{}", escape(&self.version))?;
         }
         let mut qualifiers = self.qualifiers.clone();
         qualifiers.sort();
         for (at, (key, value)) in qualifiers.iter().enumerate() {
             let sign = if at == 0 { '?' } else { '&' };
-            write!(f, "{sign}{key}={}", escape(value, "/:"))?;
+            write!(f, "{sign}{key}={}", escape(value).replace("%2F", "/"))?;
         }
         Ok(())
     }
 }
 
-fn escape(text: &str, kept: &str) -> String {
+/// A colon is never escaped.
+fn escape(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
-        let plain =
-            byte.is_ascii_alphanumeric() || b".-_~".contains(&byte) || kept.as_bytes().contains(&byte);
+        let plain = byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte);
         if plain {
             out.push(char::from(byte));
         } else {
@@ -240,7 +240,7 @@ mod tests {
         let purl = purl.qualifier("distro", "debian-12").qualifier("arch", "amd64");
         assert_eq!(
             purl.to_string(),
-            "pkg:deb/debian/busybox@1%3A1.35.0-4%2Bb3?arch=amd64&distro=debian-12"
+            "pkg:deb/debian/busybox@1:1.35.0-4%2Bb3?arch=amd64&distro=debian-12"
         );
         let npm = Purl::new("npm", "core", "1.0").namespace("@babel");
         assert_eq!(npm.to_string(), "pkg:npm/%40babel/core@1.0");
