@@ -4,6 +4,7 @@ mod index;
 mod scenario;
 mod sharing;
 mod simulation;
+mod trace;
 
 use std::sync::Arc;
 
