@@ -90,9 +90,10 @@ impl FromCache {
         if partial.len() > blob.size {
             partial.restart()?;
         }
-        let (offset, mut own) = (partial.len(), None);
+        let (offset, mut own, mut too_long) = (partial.len(), None, false);
         let mut sink = |bytes: &[u8]| {
             if partial.len() + bytes.len() as u64 > blob.size {
+                too_long = true;
                 return Err(io::Error::other("longer than announced"));
             }
             partial.write_all(bytes).map_err(|error| {
@@ -107,6 +108,10 @@ impl FromCache {
         }
         let length = partial.len();
         let found = match got {
+            Err(_) if too_long => {
+                partial.restart()?;
+                format!("longer than {} bytes", blob.size)
+            }
             Err(error) => {
                 // What a cache sent is not left for others to go on with.
                 partial.restart()?;
@@ -188,6 +193,10 @@ impl FetchLayer for FromCache {
 
     fn is_cache(&self) -> bool {
         true
+    }
+
+    fn is_usable(&self, blob: &Descriptor) -> bool {
+        self.faults.allow(&self.backend.place(), &blob.digest)
     }
 
     fn condemn(&self, blob: &Descriptor, problem: &str) {

@@ -66,6 +66,11 @@ pub(crate) trait FetchLayer: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// Returns false when it is known that the blob cannot be had.
+    fn is_usable(&self, _blob: &Descriptor) -> bool {
+        true
+    }
+
     /// Takes note that a blob that was fetched is not what it was said to be.
     fn condemn(&self, _blob: &Descriptor, _problem: &str) {}
 }
@@ -111,6 +116,14 @@ impl Layer {
         match &self.origin {
             Origin::Made => true,
             Origin::Image { fetch, .. } => fetch.is_cache(),
+        }
+    }
+
+    /// Returns false for a layer of a cache that turned out to be of no use.
+    fn is_usable(&self) -> bool {
+        match &self.origin {
+            Origin::Made => true,
+            Origin::Image { blob, fetch } => fetch.is_usable(blob),
         }
     }
 
@@ -300,12 +313,14 @@ impl Layers {
     }
 
     fn known(&self, id: LayerId) -> Option<Arc<Layer>> {
-        self.live().get(&id).and_then(Weak::upgrade)
+        let layer = self.live().get(&id).and_then(Weak::upgrade);
+        layer.filter(|layer| layer.is_usable())
     }
 
     fn add(&self, layer: Layer) -> Arc<Layer> {
         let mut live = self.live();
-        if let Some(known) = live.get(&layer.id).and_then(Weak::upgrade) {
+        let known = live.get(&layer.id).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.is_usable()) {
             return known;
         }
         let layer = Arc::new(layer);
