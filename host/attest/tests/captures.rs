@@ -24,7 +24,7 @@ fn capture(name: &str) -> Vec<u8> {
 }
 
 fn statement(name: &str) -> Statement {
-    Statement::parse("application/vnd.in-toto+json", &capture(name)).unwrap()
+    Statement::parse("application/vnd.in-toto+json", &capture(name)).expect("a statement")
 }
 
 /// Names the first field in which two documents differ.

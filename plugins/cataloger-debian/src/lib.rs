@@ -61,10 +61,7 @@ impl Cataloger for Debian {
         let mut found = Vec::new();
         for file in files.iter().filter(|file| file.interest == DATABASE) {
             let text = String::from_utf8_lossy(&file.content);
-            let installed: Vec<Fields> = paragraphs(&text)
-                .into_iter()
-                .filter(|p| is_installed(p))
-                .collect();
+            let installed: Vec<Fields> = paragraphs(&text).into_iter().filter(is_installed).collect();
             let purls: BTreeMap<&str, String> = installed
                 .iter()
                 .map(|p| (field(p, "Package"), purl(p, &os).to_string()))
