@@ -8,6 +8,7 @@
 mod build;
 mod demo;
 mod deny;
+mod differential;
 mod packages;
 mod plugins;
 mod process;
@@ -37,6 +38,11 @@ const COMMANDS: &[Command] = &[
         name: "test",
         help: "[ARG…]     installs what the tests need and runs them all",
         run: test::run,
+    },
+    Command {
+        name: "differential",
+        help: "   starts a real Docker, records anew what its BuildKit makes of the differential cases, and compares",
+        run: differential::run,
     },
     Command {
         name: "build",

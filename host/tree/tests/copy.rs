@@ -184,6 +184,24 @@ fn a_directory_gives_its_contents() {
     );
 }
 
+/// A root has no time of its own: its copy is as new as the copying.
+#[test]
+fn the_root_as_a_source_is_new() {
+    check("", "f /a 644 x @5", ". /x", "d /x 755 @9\n f /x/a 644 x @5");
+    check(
+        "d /x 700 1:1 @1",
+        "f /a 644 x @5",
+        "/ /x/",
+        "d /x 700 1:1 @9\n f /x/a 644 x @5",
+    );
+    check(
+        "",
+        "f /a 644 x @5",
+        ". /x time=3",
+        "d /x 755 @3\n f /x/a 644 x @3",
+    );
+}
+
 #[test]
 fn directories_that_are_there_take_over_the_sources_metadata() {
     check(

@@ -131,11 +131,15 @@ pub(crate) fn normalize(parent: &str, path: &str, os: &str, slash: Slash) -> Res
     Ok(out)
 }
 
-/// Returns the working directory that `WORKDIR path` leads to, with the separators of the target.
+/// Returns the working directory that `WORKDIR path` leads to, with the separators of the target. An absolute path stays
+/// as it is written, `..` and all.
 ///
 /// # Errors
 /// A drive of Windows that is not the system's.
 pub(crate) fn workdir(current: &str, path: &str, os: &str) -> Result<String, String> {
+    if os != "windows" && path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
     Ok(from_slash(&normalize(current, path, os, Slash::Drop)?, os))
 }
 
@@ -171,6 +175,22 @@ mod tests {
         check("/app", "x/.", "/app/x/.");
         check("/app", "/x/../y/", "/y/");
         check("", "../../x", "/x");
+    }
+
+    #[test]
+    fn working_directories() {
+        let check = |current: &str, path: &str, expect: &str| {
+            assert_eq!(
+                workdir(current, path, "linux").unwrap(),
+                expect,
+                "{current} {path}"
+            );
+        };
+        check("/", "a", "/a");
+        check("/a/", "../b//c/", "/b/c");
+        check("/a", "/b/../c//d/", "/b/../c//d/");
+        check("/a/../b", "c", "/b/c");
+        check("/a", "", "/a");
     }
 
     #[test]

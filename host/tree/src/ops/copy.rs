@@ -236,8 +236,14 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
         Ok(target)
     }
 
-    fn time(&self, source: &Metadata) -> Timestamp {
-        self.action.timestamp.unwrap_or(source.mtime)
+    /// Returns the time of a copy of `source`. A tree says nothing of the time of its root.
+    fn time(&self, source: &Entry) -> Timestamp {
+        let own = if source.path.is_root() {
+            self.created
+        } else {
+            source.meta.mtime
+        };
+        self.action.timestamp.unwrap_or(own)
     }
 
     /// Returns the metadata of a copy of `entry`.
@@ -249,7 +255,7 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
         if let (Some(chmod), false) = (&self.action.mode, matches!(entry.node, Node::Symlink { .. })) {
             meta.mode = chmod.apply(meta.mode, entry.node.is_directory());
         }
-        meta.mtime = self.time(&entry.meta);
+        meta.mtime = self.time(entry);
         meta
     }
 
@@ -301,7 +307,7 @@ impl<'e, 'd, 's> Copier<'e, 'd, 's> {
         let meta = match (there, place) {
             (None, _) => self.metadata(found),
             (Some(there), Place::Destination) => Metadata {
-                mtime: self.time(&found.meta),
+                mtime: self.time(found),
                 ..there.meta
             },
             (Some(there), Place::OnTheWay) => Metadata {

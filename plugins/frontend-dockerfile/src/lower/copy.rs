@@ -203,7 +203,6 @@ impl Lowerer<'_> {
         }
         for copy in &mut copies {
             copy.create_dest_path = true;
-            copy.timestamp = self.epoch;
             copy.exclude_patterns = job.exclude.to_vec();
             copy.owner = (!job.chown.is_empty()).then(|| owner(job.chown));
             match &chmod {

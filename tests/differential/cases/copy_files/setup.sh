@@ -1,0 +1,3 @@
+echo one > one.txt
+echo two > two.txt
+echo spaced > "with space.txt"

@@ -1,0 +1,3 @@
+echo f > file
+mkdir -p tree/sub
+echo g > tree/sub/file

@@ -1,0 +1,1 @@
+echo f > file; echo s3 > token
