@@ -427,13 +427,13 @@ fn patterns_choose() {
         "",
         source,
         "/ /o exclude=**/*.md exclude=z",
-        "d /o 755\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1\n f /o/a/e.txt 644 3",
+        "d /o 755 @9\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1\n f /o/a/e.txt 644 3",
     );
     check(
         "",
         source,
         "/ /o exclude=a exclude=!a/b/c.txt",
-        "d /o 755\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1\n d /o/z 703\n f /o/z/f.md 644",
+        "d /o 755 @9\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1\n d /o/z 703\n f /o/z/f.md 644",
     );
     check(
         "",
@@ -445,13 +445,13 @@ fn patterns_choose() {
         "",
         source,
         "/ /o include=a/b/c.txt",
-        "d /o 755\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1",
+        "d /o 755 @9\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1",
     );
     check(
         "",
         source,
         "/ /o include=a/b",
-        "d /o 755\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1\n f /o/a/b/d.md 644 2",
+        "d /o 755 @9\n d /o/a 701\n d /o/a/b 702 @2\n f /o/a/b/c.txt 644 1\n f /o/a/b/d.md 644 2",
     );
     check(
         "",
@@ -459,12 +459,12 @@ fn patterns_choose() {
         "/a /o include=b/*.md",
         "d /o 755\n d /o/b 702 @2\n f /o/b/d.md 644 2",
     );
-    check("", source, "/ /o include=q/*/c", "d /o 755");
+    check("", source, "/ /o include=q/*/c", "d /o 755 @9");
     check(
         "d /o\n d /o/a 777 5:5 @5",
         source,
         "/ /o/ include=a/e.txt",
-        "d /o 755\n d /o/a 701 5:5 @5\n f /o/a/e.txt 644 3",
+        "d /o 755 @9\n d /o/a 701 5:5 @5\n f /o/a/e.txt 644 3",
     );
     check(
         "",
