@@ -4,6 +4,7 @@ mod attest;
 mod cache;
 mod call;
 mod cancel;
+mod corpus;
 mod crash;
 mod debian;
 mod disk;

@@ -1,0 +1,1 @@
+console.log("a day is " + require("ms")("1d") + " ms");
