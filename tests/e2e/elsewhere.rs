@@ -222,13 +222,16 @@ fn a_cache_that_buildkit_wrote_is_used() {
     assert_eq!(layers(&out), [expect], "{}", outcome.report());
 }
 
+/// Does something to a file.
+type Harm = fn(&Path);
+
 /// What can happen to a file of a cache.
-const HARM: &[(&str, fn(&Path))] = &[
+const HARM: &[(&str, Harm)] = &[
     ("missing", |file| {
-        std::fs::remove_file(file).expect("it can be removed")
+        std::fs::remove_file(file).expect("it can be removed");
     }),
     ("empty", |file| {
-        std::fs::write(file, "").expect("it can be written")
+        std::fs::write(file, "").expect("it can be written");
     }),
     ("truncated", |file| {
         let bytes = std::fs::read(file).expect("it can be read");
@@ -246,7 +249,7 @@ const HARM: &[(&str, fn(&Path))] = &[
         std::fs::write(file, bytes).expect("it can be written");
     }),
     ("nonsense", |file| {
-        std::fs::write(file, "{\"nonsense\":").expect("it can be written")
+        std::fs::write(file, "{\"nonsense\":").expect("it can be written");
     }),
 ];
 

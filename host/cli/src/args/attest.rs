@@ -69,10 +69,10 @@ impl AttestArgs {
             },
             ..Attestations::default()
         };
-        let by_default = !around
+        let by_default = around
             .env
             .get("BUILDX_NO_DEFAULT_ATTESTATIONS")
-            .is_some_and(|value| boolean(value) == Some(true));
+            .is_none_or(|value| boolean(value) != Some(true));
         attestations.provenance = match given.remove("provenance") {
             Some(fields) => provenance(fields)?,
             None => by_default.then(|| ProvenanceOptions {

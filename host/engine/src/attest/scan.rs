@@ -82,7 +82,7 @@ pub(crate) async fn scan(
             .map(|(wanted, by)| (wanted, &asking.interests[by.1].0))
             .collect();
         for batch in batches(&mine) {
-            let files = read(&*source, batch)?;
+            let files = read(&source, batch)?;
             let found = remembered(layers, &*asking.cataloger, &files).await?;
             keep(&mut scan, found, batch, &files);
         }
