@@ -11,6 +11,7 @@ use kiln_engine::Attestations;
 use kiln_engine::ProvenanceOptions;
 use kiln_engine::SbomFormat;
 use kiln_engine::SbomOptions;
+use kiln_export::Output;
 
 use super::ArgError;
 use super::request::Surroundings;
@@ -163,10 +164,33 @@ fn provenance(mut fields: Fields) -> Result<Option<ProvenanceOptions>, ArgError>
         reproducible: flag(&mut fields, "reproducible")?,
         inline_only: flag(&mut fields, "inline-only")?,
         complete_materials: flag(&mut fields, "complete-materials")?,
-        filename: fields.remove("filename"),
     };
+    if fields.contains_key("filename") {
+        return Err(files_not_yet());
+    }
     no_more("provenance", &fields)?;
     Ok(Some(options))
+}
+
+/// Checks that nobody waits for a file beside what `local` and `tar` outputs write.
+///
+/// # Errors
+/// When one is asked for by name.
+pub(crate) fn check_outputs(attestations: &Attestations, outputs: &[Output]) -> Result<(), ArgError> {
+    let by_name = attestations
+        .provenance
+        .as_ref()
+        .is_some_and(|asked| !asked.inline_only);
+    let files = |output: &Output| matches!(output, Output::Tar { .. } | Output::Local { .. });
+    match (by_name || attestations.sbom.is_some()) && outputs.iter().any(files) {
+        true => Err(files_not_yet()),
+        false => Ok(()),
+    }
+}
+
+fn files_not_yet() -> ArgError {
+    ArgError::not_yet("writing attestations as files of `local` and `tar` outputs")
+        .hint("outputs of images hold them: `image`, `oci`, `docker` and `registry`")
 }
 
 fn sbom(mut fields: Fields) -> Result<Option<SbomOptions>, ArgError> {

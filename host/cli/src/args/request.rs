@@ -109,6 +109,8 @@ impl Prepared {
             // Without an agent the build says what is missing.
             ssh.extend(secret::ssh("default", around).ok());
         }
+        let attestations = args.attest.read(around)?;
+        super::attest::check_outputs(&attestations, &outputs)?;
         let request = BuildRequest {
             context: main.context,
             build_file: main.build_file,
@@ -129,7 +131,7 @@ impl Prepared {
             entitlements,
             secrets,
             ssh: ssh.iter().map(|(id, ssh)| (id.clone(), ssh.socket())).collect(),
-            attestations: args.attest.read(around)?,
+            attestations,
             epoch,
         };
         Ok(Self {

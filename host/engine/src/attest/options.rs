@@ -30,8 +30,6 @@ pub struct ProvenanceOptions {
     pub inline_only: bool,
     /// It is an error when something that was used cannot be told.
     pub complete_materials: bool,
-    /// Name of the file for outputs that are files.
-    pub filename: Option<String>,
 }
 
 /// Format of an SBOM.
