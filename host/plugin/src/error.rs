@@ -95,6 +95,18 @@ pub enum PluginError {
         /// What grants it.
         flag: String,
     },
+    /// The operator of the machine does not allow it.
+    #[error("plugin `{plugin}`: {what} is refused by the policy `{file}`")]
+    Policy {
+        /// Which plugin.
+        plugin: String,
+        /// What is refused.
+        what: String,
+        /// The file that says so.
+        file: String,
+        /// What the operator would add, and where.
+        advice: String,
+    },
     /// No machine code could be made of the component.
     #[error("cannot compile plugin `{plugin}`: {message}")]
     Compile {
@@ -132,6 +144,7 @@ impl PluginError {
             | Self::NotAComponent { plugin, .. }
             | Self::WrongWorld { plugin, .. }
             | Self::Denied { plugin, .. }
+            | Self::Policy { plugin, .. }
             | Self::Compile { plugin, .. }
             | Self::BadOutput { plugin, .. }
             | Self::Open { plugin, .. } => plugin,
@@ -152,6 +165,9 @@ impl PluginError {
                 Some("use a version of the plugin that was built for this version of kiln".into())
             }
             Self::Denied { flag, .. } => Some(format!("grant it with `{flag}`")),
+            Self::Policy { file, advice, .. } => {
+                Some(format!("ask the operator to add {advice} in `{file}`"))
+            }
             Self::Compile { .. } | Self::Open { .. } => None,
         }
     }

@@ -233,6 +233,28 @@ impl Limits {
         Ok(())
     }
 
+    /// Lowers each limit to that of `most`, where that is less.
+    pub fn lower_to(&mut self, most: &Self) {
+        let pairs = [
+            (&mut self.memory, most.memory),
+            (&mut self.table, most.table),
+            (&mut self.instances, most.instances),
+            (&mut self.fuel, most.fuel),
+            (&mut self.handles, most.handles),
+            (&mut self.host_calls, most.host_calls),
+            (&mut self.bytes, most.bytes),
+            (&mut self.output, most.output),
+            (&mut self.log, most.log),
+            (&mut self.component, most.component),
+            (&mut self.compile_memory, most.compile_memory),
+        ];
+        for (own, most) in pairs {
+            *own = most.min(*own);
+        }
+        self.wall = most.wall.min(self.wall);
+        self.compile_time = most.compile_time.min(self.compile_time);
+    }
+
     /// Returns the value of a limit as a person writes it.
     pub fn value(&self, limit: Limit) -> String {
         match limit {
