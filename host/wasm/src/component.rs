@@ -96,7 +96,7 @@ pub(crate) fn compile_error(name: &str, error: &wasmtime::Error) -> PluginError 
 }
 
 /// Returns what the bytes are, when they do not even start like a component.
-fn not_a_component(bytes: &[u8]) -> Option<String> {
+pub(crate) fn not_a_component(bytes: &[u8]) -> Option<String> {
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'));
     Some(match bytes {
         [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => return None,

@@ -7,6 +7,7 @@
 mod call;
 mod compiler;
 mod component;
+mod inspect;
 mod machine_code;
 mod memo;
 mod runtime;
@@ -14,6 +15,9 @@ mod v0_1;
 
 pub use compiler::CompileError;
 pub use compiler::Compiler;
+pub use inspect::componentize;
+pub use inspect::embed_manifest;
+pub use inspect::inspect;
 pub use runtime::Runtime;
 pub use runtime::RuntimeConfig;
 pub use runtime::RuntimeError;

@@ -5,6 +5,7 @@ mod bridge;
 mod code;
 mod guest;
 mod hostile;
+mod inspect;
 mod memo;
 mod misfits;
 mod nested;
