@@ -17,6 +17,8 @@ mod opaque;
 mod outputs;
 mod parallel;
 mod platforms;
+mod plugin;
+mod plugin_attacks;
 mod readme;
 mod registry;
 mod remote;

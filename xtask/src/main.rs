@@ -12,6 +12,7 @@ mod differential;
 mod packages;
 mod plugins;
 mod process;
+mod reference;
 mod roots;
 mod test;
 mod toolchain;
@@ -58,6 +59,11 @@ const COMMANDS: &[Command] = &[
         name: "roots",
         help: "          makes the root file systems that tests and benchmarks use, and says where they are",
         run: roots::run,
+    },
+    Command {
+        name: "reference",
+        help: "[--check]  writes docs/reference/plugin-contract.md from wit/",
+        run: reference::run,
     },
     Command {
         name: "deny",

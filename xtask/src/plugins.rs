@@ -27,6 +27,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
         bail!("unknown flag `{unknown}` (there is `--debian`)");
     }
     let mut plugins = discover(&root.join("plugins"))?;
+    plugins.extend(discover(&root.join("tests"))?);
     if let Some(unknown) = names
         .iter()
         .find(|name| !plugins.iter().any(|plugin| plugin.name == **name))

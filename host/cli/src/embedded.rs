@@ -24,3 +24,8 @@ pub(crate) fn catalogers() -> impl Iterator<Item = &'static Embedded> {
         .iter()
         .filter(|plugin| plugin.name.starts_with("cataloger-"))
 }
+
+/// Returns the names of all of them.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    EMBEDDED.iter().map(|plugin| plugin.name)
+}

@@ -5,6 +5,7 @@ mod commands;
 mod compiler;
 mod embedded;
 mod exit;
+mod plugins;
 mod progress;
 mod report;
 mod settings;

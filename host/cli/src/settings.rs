@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
+use kiln_plugin::Lock;
+use kiln_plugin::PluginEntry;
+use kiln_plugin::Policies;
+use kiln_plugin::Policy;
 use serde::Deserialize;
 
 use crate::args::ArgError;
@@ -24,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) registry: BTreeMap<String, RegistrySettings>,
     /// How large the store may become.
     pub(crate) storage: StorageSettings,
+    /// Plugins, by the names that flags and build files call them.
+    pub(crate) plugins: BTreeMap<String, PluginEntry>,
 }
 
 /// How a registry is talked to.
@@ -98,11 +104,13 @@ impl Settings {
 
     fn under(mut self, nearer: Self) -> Self {
         self.registry.extend(nearer.registry);
+        self.plugins.extend(nearer.plugins);
         Self {
             platform: nearer.platform.or(self.platform),
             oci_runtime: nearer.oci_runtime.or(self.oci_runtime),
             max_parallelism: nearer.max_parallelism.or(self.max_parallelism),
             registry: self.registry,
+            plugins: self.plugins,
             storage: StorageSettings {
                 max_used_space: nearer.storage.max_used_space.or(self.storage.max_used_space),
                 reserved_space: nearer.storage.reserved_space.or(self.storage.reserved_space),
@@ -110,6 +118,46 @@ impl Settings {
             },
         }
     }
+}
+
+/// Reads the project's `kiln.lock`.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn lock(around: &Surroundings) -> Result<Option<Lock>, ArgError> {
+    let path = around.path("kiln.lock");
+    let Some(text) = read(&path)? else {
+        return Ok(None);
+    };
+    let error = || ArgError::new(format!("cannot read `{}`", path.display()));
+    let lock: Lock =
+        toml::from_str(&text).map_err(|e| error().because(e).hint("make it anew with `kiln plugin lock`"))?;
+    match lock.version {
+        1 => Ok(Some(lock)),
+        version => Err(error().because(format!("it has version {version} (expected 1)"))),
+    }
+}
+
+/// Reads the machine's policy and the one that a flag names; both hold.
+///
+/// # Errors
+/// When one cannot be read: a policy that is there and not understood allows nothing.
+pub(crate) fn policies(around: &Surroundings, more: Option<&Path>) -> Result<Policies, ArgError> {
+    let mut policies = Vec::new();
+    let machine = PathBuf::from("/etc/kiln/policy.toml");
+    let named = more.map(|path| around.directory.join(path));
+    for (path, is_named) in [(Some(machine), false), (named, true)] {
+        let Some(path) = path else { continue };
+        let error = || ArgError::new(format!("cannot read the policy `{}`", path.display()));
+        let text = match (read(&path)?, is_named) {
+            (Some(text), _) => text,
+            (None, true) => return Err(error().because("there is no such file")),
+            (None, false) => continue,
+        };
+        let policy: Policy = toml::from_str(&text).map_err(|e| error().because(e))?;
+        policies.push((path, policy));
+    }
+    Ok(Policies::new(policies))
 }
 
 fn read(path: &Path) -> Result<Option<String>, ArgError> {

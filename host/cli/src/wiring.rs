@@ -16,10 +16,12 @@ use kiln_exec::OciExecutor;
 use kiln_image::Platform;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
+use kiln_plugin::GrantedFrontend;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
-use kiln_plugin::PluginRef;
-use kiln_plugin::PluginRefError;
+use kiln_plugin::PluginKind;
+use kiln_plugin::Policies;
+use kiln_plugin::Selection;
 use kiln_wasm::Runtime;
 use kiln_wasm::RuntimeConfig;
 
@@ -28,13 +30,15 @@ use crate::args::Surroundings;
 use crate::compiler::Helper;
 use crate::embedded;
 use crate::exit::Failure;
+use crate::plugins::PluginStore;
+use crate::plugins::Resolved;
+use crate::plugins::Resolver;
+use crate::plugins::unusable;
 use crate::report::Report;
 use crate::settings::Settings;
 
 /// What the embedded frontend for Dockerfiles is called.
 const DOCKERFILE_NAME: &str = "builtin:dockerfile";
-/// Largest component that is read from a file, in bytes; the runtime has its own limit.
-const LARGEST_COMPONENT: u64 = 256 << 20;
 
 /// What a command wants of the engine.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +51,21 @@ pub(crate) struct Wanted {
     pub(crate) insecure_registries: Vec<String>,
     /// Limits of plugins, `NAME=VALUE`.
     pub(crate) plugin_limits: Vec<String>,
+    /// Which plugins, and how they are found.
+    pub(crate) plugins: WantedPlugins,
+}
+
+/// What a command wants of plugins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WantedPlugins {
+    /// Those that flags select.
+    pub(crate) selections: Vec<Selection>,
+    /// Only those of `kiln.lock`.
+    pub(crate) locked: bool,
+    /// Nothing is fetched.
+    pub(crate) offline: bool,
+    /// A policy beside the machine's.
+    pub(crate) policy: Option<PathBuf>,
 }
 
 /// Returns the directory of the store: `$KILN_HOME`, `$XDG_DATA_HOME/kiln`, `~/.local/share/kiln`, for root
@@ -96,7 +115,8 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         .parallelism
         .or(settings.max_parallelism)
         .map_or(threads, usize::from);
-    let components = Arc::new(Components::new(&root, around, &wanted.plugin_limits)?);
+    let found = resolver(around, settings, wanted)?;
+    let components = Arc::new(Components::new(&root, found, &wanted.plugin_limits)?);
     let config = Config {
         frontends: components.clone(),
         catalogers: components,
@@ -106,7 +126,7 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         executor,
         network: Network::Default,
         registry: registry(around, settings, wanted)?,
-        fetch: fetch(around, &root),
+        fetch: fetch(around, &root, wanted.plugins.offline),
         unprivileged: !rustix::process::geteuid().is_root(),
         root,
     };
@@ -114,7 +134,7 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
 }
 
 /// Returns how files and repositories are fetched.
-fn fetch(around: &Surroundings, root: &Path) -> kiln_fetch::Config {
+fn fetch(around: &Surroundings, root: &Path, offline: bool) -> kiln_fetch::Config {
     let proxies = proxies(around);
     let set = |name: &str| around.env.get(name).filter(|value| !value.is_empty());
     let home = set("HOME").map(PathBuf::from);
@@ -130,6 +150,7 @@ fn fetch(around: &Surroundings, root: &Path) -> kiln_fetch::Config {
             except: proxies.except,
         },
         limits: kiln_fetch::Limits::default(),
+        offline,
         git: PathBuf::from("git"),
         path: set("PATH")
             .cloned()
@@ -154,6 +175,7 @@ fn registry(
         .chain(wanted.insecure_registries.clone());
     let mut config = kiln_registry::Config {
         insecure: insecure.collect(),
+        offline: wanted.plugins.offline,
         ..kiln_registry::Config::default()
     };
     config.proxies = proxies(around);
@@ -201,24 +223,19 @@ pub(crate) fn executor(
     }
 }
 
-/// Frontends as components: the embedded one, and files. The runtime is set up when it is first needed: a command that
-/// builds nothing does not pay for it.
+/// Frontends as components. The runtime is set up when it is first needed: a command that builds nothing does not pay
+/// for it.
 struct Components {
-    directory: PathBuf,
+    resolver: Resolver,
     config: std::sync::Mutex<Option<RuntimeConfig>>,
     runtime: tokio::sync::OnceCell<Runtime>,
 }
 
 impl Components {
-    fn new(root: &Path, around: &Surroundings, limits: &[String]) -> Result<Self, Failure> {
-        let mut config = runtime_config(root);
-        for limit in limits {
-            let set = config.frontend.set(limit);
-            set.map_err(|e| Failure::usage(Report::prefixed("invalid `--plugin-limit`", &e)))?;
-        }
-        let directory = around.directory.clone();
+    fn new(root: &Path, resolver: Resolver, limits: &[String]) -> Result<Self, Failure> {
+        let config = limited(runtime_config(root), &resolver, limits)?;
         Ok(Self {
-            directory,
+            resolver,
             config: std::sync::Mutex::new(Some(config)),
             runtime: tokio::sync::OnceCell::new(),
         })
@@ -236,34 +253,26 @@ impl Components {
             })
             .await
     }
+}
 
-    fn read(&self, path: &Path) -> Result<Vec<u8>, PluginError> {
-        let name = path.display().to_string();
-        let path = self.directory.join(path);
-        let failed = |error: std::io::Error| unusable(&name, error.to_string());
-        let length = std::fs::metadata(&path).map_err(failed)?.len();
-        if length > LARGEST_COMPONENT {
-            return Err(unusable(
-                &name,
-                format!("the file has {length} bytes, more than 256 MiB"),
-            ));
-        }
-        std::fs::read(&path).map_err(failed)
+/// Sets limits: the user's, and then the operator's, which only lower them.
+fn limited(
+    mut config: RuntimeConfig,
+    resolver: &Resolver,
+    limits: &[String],
+) -> Result<RuntimeConfig, Failure> {
+    for limit in limits {
+        let set = config.frontend.set(limit);
+        set.map_err(|e| Failure::usage(Report::prefixed("invalid `--plugin-limit`", &e)))?;
     }
-
-    /// Returns the component that `reference` names; none is the embedded one.
-    fn component(&self, reference: Option<&str>) -> Result<Option<Vec<u8>>, PluginError> {
-        let Some(reference) = reference.filter(|reference| !is_dockerfile(reference)) else {
-            return Ok(None);
-        };
-        let parsed: PluginRef = reference
-            .parse()
-            .map_err(|e: PluginRefError| unusable(reference, e.to_string()))?;
-        match parsed {
-            PluginRef::Path(path) => self.read(&path).map(Some),
-            PluginRef::Builtin(_) => Err(unusable(reference, format!("there is only {DOCKERFILE_NAME}"))),
-        }
-    }
+    let capped = resolver.policies.cap(&mut config.frontend);
+    capped.map_err(|(file, error)| {
+        Failure::usage(Report::prefixed(
+            &format!("cannot use the policy `{}`", file.display()),
+            &error,
+        ))
+    })?;
+    Ok(config)
 }
 
 /// Tells whether a reference means the embedded frontend: by its own name, or by the image that `# syntax=` lines of
@@ -280,8 +289,8 @@ impl Catalogers for Components {
         let runtime = self.runtime().await?.clone();
         let mut given = Vec::new();
         for reference in more {
-            let path = Path::new(reference);
-            given.push((reference.clone(), self.read(path)?));
+            let found = self.resolver.find(reference).await?;
+            given.push((found.name, found.component));
         }
         // Compiling takes seconds when there is no machine code yet.
         let load = move || {
@@ -297,21 +306,13 @@ impl Catalogers for Components {
                 true => Err(unusable(
                     "builtin:cataloger-debian",
                     "this program was built without catalogers (build them with `cargo xtask plugins`, or give one \
-                     with `--sbom=generator=PATH`)"
-                        .to_owned(),
+                     with `--sbom=generator=PATH`)",
                 )),
                 false => Ok(all),
             }
         };
         let loaded = tokio::task::spawn_blocking(load).await;
         loaded.map_err(|error| unusable("builtin:cataloger", error.to_string()))?
-    }
-}
-
-fn unusable(plugin: &str, message: String) -> PluginError {
-    PluginError::Open {
-        plugin: plugin.to_owned(),
-        message,
     }
 }
 
@@ -322,21 +323,70 @@ impl Frontends for Components {
         reference: Option<&str>,
         memo: Option<Arc<dyn MemoStore>>,
     ) -> Result<Arc<dyn Frontend>, PluginError> {
-        let component = self.component(reference)?;
+        let reference = reference.filter(|reference| !is_dockerfile(reference));
+        let found = self.resolver.find(reference.unwrap_or(DOCKERFILE_NAME)).await?;
         let runtime = self.runtime().await?.with_memo(memo);
-        let name = match (&component, reference) {
-            (Some(_), Some(reference)) => reference.to_owned(),
-            _ => DOCKERFILE_NAME.to_owned(),
-        };
-        // Compiling takes seconds when there is no machine code yet.
-        let plugin = name.clone();
-        let load = move || match component {
-            Some(component) => runtime.frontend(&name, &component, None),
-            None => dockerfile(&runtime),
-        };
-        let loaded = tokio::task::spawn_blocking(load).await;
-        loaded.map_err(|error| unusable(&plugin, error.to_string()))?
+        load(runtime, found, &self.resolver.policies).await
     }
+}
+
+/// Loads a plugin that was found, held to its authority.
+///
+/// # Errors
+/// It is not a frontend, or does not load.
+pub(crate) async fn load(
+    runtime: Runtime,
+    found: Resolved,
+    policies: &Policies,
+) -> Result<Arc<dyn Frontend>, PluginError> {
+    if let Some(kind) = found.seen.kind.filter(|kind| *kind != PluginKind::Frontend) {
+        let message = format!("it is a {kind}, and a build file is read by a frontend");
+        return Err(unusable(&found.name, message));
+    }
+    let (authority, options, plugin) = (found.authority(policies), found.options, found.name.clone());
+    let (component, code) = (found.component, found.code);
+    // Compiling takes seconds when there is no machine code yet.
+    let compile = move || runtime.frontend(&found.name, &component, code);
+    let loaded = tokio::task::spawn_blocking(compile).await;
+    let loaded = loaded.map_err(|error| unusable(&plugin, error.to_string()))??;
+    Ok(Arc::new(GrantedFrontend::new(loaded, authority, options)))
+}
+
+/// Returns what finds plugins.
+///
+/// # Errors
+/// When a file that says something of plugins cannot be understood.
+pub(crate) fn resolver(
+    around: &Surroundings,
+    settings: &Settings,
+    wanted: &Wanted,
+) -> Result<Resolver, Failure> {
+    let kept = root(around)?.join("plugins");
+    let vendored = around.path("kiln-plugins");
+    Ok(Resolver {
+        directory: around.directory.clone(),
+        selections: wanted.plugins.selections.clone(),
+        entries: settings.plugins.clone(),
+        lock: crate::settings::lock(around)?,
+        locked: wanted.plugins.locked,
+        offline: wanted.plugins.offline,
+        policies: crate::settings::policies(around, wanted.plugins.policy.as_deref())?,
+        stores: vec![PluginStore::at(vendored), PluginStore::at(kept)],
+        client: registry(around, settings, wanted)?,
+    })
+}
+
+/// Sets up a runtime for commands that run plugins without building.
+///
+/// # Errors
+/// When a limit cannot be read, or this machine cannot run components.
+pub(crate) fn plugin_runtime(
+    around: &Surroundings,
+    resolver: &Resolver,
+    limits: &[String],
+) -> Result<Runtime, Failure> {
+    let config = limited(runtime_config(&root(around)?), resolver, limits)?;
+    Runtime::open(config).map_err(|e| Failure::failed(Report::of(&e)))
 }
 
 fn runtime_config(root: &Path) -> RuntimeConfig {

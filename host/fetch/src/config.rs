@@ -57,6 +57,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// Bounds.
     pub limits: Limits,
+    /// No server is asked anything.
+    pub offline: bool,
     /// The program `git`.
     pub git: PathBuf,
     /// `PATH` of git, where it finds `ssh`.

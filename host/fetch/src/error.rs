@@ -22,6 +22,9 @@ pub enum FetchError {
         /// What it should be.
         expected: &'static str,
     },
+    /// The user wants no server to be asked.
+    #[error("failed to fetch {0}: no server is asked (`--offline`)")]
+    Offline(String),
     /// A secret that cannot be sent in a header.
     #[error("the secret `{0}` cannot be sent (expected one line of visible characters)")]
     Secret(String),

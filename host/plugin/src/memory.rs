@@ -11,6 +11,7 @@ use crate::EntryKind;
 use crate::FileBlob;
 use crate::FileEntry;
 use crate::FileTree;
+use crate::Filter;
 use crate::HostError;
 
 /// Regular files in memory, mode 0644, and the directories above them.
@@ -35,6 +36,30 @@ impl MemoryTree {
         }
         self.files.insert(path.to_owned(), Some(Arc::from(data.as_ref())));
         self
+    }
+
+    /// Returns the files that a filter wants, with the directories above them. Links do not occur here, so there is
+    /// nothing to follow but the paths themselves.
+    ///
+    /// # Errors
+    /// A pattern is malformed.
+    pub fn filtered(&self, filter: &Filter) -> Result<Self, HostError> {
+        let patterns =
+            |texts: &[String]| Patterns::new(texts).map_err(|error| HostError::Invalid(error.to_string()));
+        let wanted = patterns(&[filter.include.clone(), filter.follow.clone()].concat())?;
+        let unwanted = patterns(&filter.exclude)?;
+        let all = filter.include.is_empty() && filter.follow.is_empty();
+        let mut tree = Self::new();
+        for (path, data) in &self.files {
+            let (path, Some(data)) = (path.as_str(), data) else {
+                continue;
+            };
+            let is_wanted = all || wanted.matches_or_parent_matches(path.as_bytes());
+            if is_wanted && !unwanted.matches_or_parent_matches(path.as_bytes()) {
+                tree = tree.file(path, data);
+            }
+        }
+        Ok(tree)
     }
 }
 

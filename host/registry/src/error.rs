@@ -47,6 +47,12 @@ pub enum RegistryError {
         #[source]
         source: CredentialError,
     },
+    /// The client was told to ask nobody.
+    #[error("{}: not here, and no registry is asked (`--offline`)", subject.what)]
+    Offline {
+        /// What was asked for.
+        subject: Arc<Subject>,
+    },
     /// The registry does not have it.
     #[error("{}: not found{message}", subject.what)]
     NotFound {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use kiln_plugin::Selection;
 
 use super::ArgError;
 use super::Call;
@@ -37,9 +38,8 @@ pub(crate) struct BuildArgs {
     /// Platforms to build for [default: this machine's]
     #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     pub(crate) platforms: Vec<String>,
-    /// Frontend to use instead of the one that the build file names: a component's path or reference
-    #[arg(long, value_name = "REF")]
-    pub(crate) plugin: Option<String>,
+    #[command(flatten)]
+    pub(crate) plugins: PluginArgs,
     #[command(flatten)]
     pub(crate) result: ResultArgs,
     #[command(flatten)]
@@ -54,6 +54,66 @@ pub(crate) struct BuildArgs {
     pub(crate) attest: AttestArgs,
     #[command(flatten)]
     pub(crate) later: LaterArgs,
+}
+
+/// Which plugins are used, and what they may do.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Plugins")]
+pub(crate) struct PluginArgs {
+    /// Plugin to use, REF[,name=NAME][,grant=GRANT][,opt.KEY=VALUE]; REF is a component's path, builtin:NAME,
+    /// oci://NAME@DIGEST, or a name in kiln.toml. A frontend reads the build file
+    #[arg(long = "plugin", value_name = "SPEC")]
+    pub(crate) plugins: Vec<String>,
+    /// Bound of a plugin's call, such as memory=256MiB
+    #[arg(long = "plugin-limit", value_name = "KEY=VALUE")]
+    pub(crate) limits: Vec<String>,
+    /// Policy that holds beside /etc/kiln/policy.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Use only plugins that kiln.lock has
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Fetch nothing: plugins, images and sources must be here already
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+impl PluginArgs {
+    /// Reads what is selected.
+    ///
+    /// # Errors
+    /// When a selection cannot be read.
+    pub(crate) fn selections(&self) -> Result<Vec<Selection>, ArgError> {
+        let read = |text: &String| {
+            let selection = text.parse::<Selection>();
+            selection.map_err(|e| ArgError::new("invalid value for `--plugin`").because(e))
+        };
+        self.plugins.iter().map(read).collect()
+    }
+
+    /// Returns the reference of the frontend that reads the build file: the selected plugin that has no name of its
+    /// own, or the only one.
+    ///
+    /// # Errors
+    /// When several could be meant.
+    pub(crate) fn frontend(&self) -> Result<Option<String>, ArgError> {
+        let selections = self.selections()?;
+        let mut unnamed = selections.iter().filter(|selection| selection.name.is_none());
+        let text = |selection: &Selection| selection.reference.to_string();
+        match (selections.as_slice(), unnamed.next(), unnamed.next()) {
+            ([], _, _) => Ok(None),
+            ([only], _, _) => Ok(Some(text(only))),
+            (_, Some(one), None) => Ok(Some(text(one))),
+            (_, None, _) => Ok(None),
+            (_, Some(_), Some(second)) => {
+                let error = ArgError::new(format!(
+                    "`--plugin {}` is one frontend too many",
+                    second.reference
+                ));
+                Err(error.hint("give all but one a name, such as `--plugin REF,name=NAME`"))
+            }
+        }
+    }
 }
 
 /// What becomes of the result.
@@ -148,9 +208,6 @@ pub(crate) struct AccessArgs {
     /// Registry that may speak plain HTTP or have a certificate that nobody vouches for
     #[arg(long = "insecure-registry", value_name = "HOST")]
     pub(crate) insecure_registries: Vec<String>,
-    /// Bound of a plugin's call, such as memory=256MiB
-    #[arg(long = "plugin-limit", value_name = "KEY=VALUE")]
-    pub(crate) plugin_limits: Vec<String>,
 }
 
 /// What steps run with.

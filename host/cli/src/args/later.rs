@@ -9,13 +9,9 @@ use super::ArgError;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LaterArgs {
     #[arg(long, hide = true)]
-    policy: Vec<String>,
-    #[arg(long, hide = true)]
     source_policy_file: Option<String>,
     #[arg(long, hide = true)]
     grant: Vec<String>,
-    #[arg(long, hide = true)]
-    offline: bool,
     #[arg(long, hide = true)]
     builder: Option<String>,
     #[arg(long, hide = true)]
@@ -39,10 +35,8 @@ impl LaterArgs {
     /// Names the first that does.
     pub(crate) fn refuse(&self) -> Result<(), ArgError> {
         let asked = [
-            ("--policy", !self.policy.is_empty()),
             ("--source-policy-file", self.source_policy_file.is_some()),
             ("--grant", !self.grant.is_empty()),
-            ("--offline", self.offline),
             (
                 "--builder",
                 self.builder

@@ -17,6 +17,7 @@ mod size;
 mod tests;
 
 pub(crate) use build::BuildArgs;
+pub(crate) use build::PluginArgs;
 pub(crate) use call::Call;
 pub(crate) use context::layout_path;
 pub(crate) use error::ArgError;

@@ -114,7 +114,7 @@ impl Prepared {
         let request = BuildRequest {
             context: main.context,
             build_file: main.build_file,
-            frontend: args.plugin.clone(),
+            frontend: args.plugins.frontend()?,
             target: args.target.clone().filter(|target| !target.is_empty()),
             args: build_args,
             labels: pairs("--label", &args.labels, |_| Some(String::new()))?,

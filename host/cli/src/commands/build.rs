@@ -48,7 +48,8 @@ pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
         oci_runtime: args.machine.oci_runtime.clone(),
         parallelism: args.machine.max_parallelism,
         insecure_registries: args.access.insecure_registries.clone(),
-        plugin_limits: args.access.plugin_limits.clone(),
+        plugin_limits: args.plugins.limits.clone(),
+        plugins: super::plugin::wanted(&args.plugins)?,
     };
     let runtime = super::runtime()?;
     // Opening may need the runtime's clock and sockets.

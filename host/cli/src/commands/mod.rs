@@ -9,6 +9,7 @@ mod du;
 mod image;
 mod inspect;
 mod man;
+mod plugin;
 mod prune;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,8 @@ enum Command {
     Du(du::DuArgs),
     /// Remove what is not needed from the store
     Prune(prune::PruneArgs),
+    /// Make, look at, run, lock and move plugins
+    Plugin(plugin::PluginCommandArgs),
     /// Say what works on this machine and what to do about what does not
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell
@@ -86,7 +89,7 @@ impl Cli {
     pub(crate) fn needs_namespace(&self) -> bool {
         !matches!(
             self.command,
-            Command::Completion(_) | Command::Man(_) | Command::CompilePlugin(_)
+            Command::Completion(_) | Command::Man(_) | Command::CompilePlugin(_) | Command::Plugin(_)
         )
     }
 
@@ -102,6 +105,7 @@ impl Cli {
             Command::Inspect(args) => inspect::run(&args),
             Command::Du(args) => du::run(&args),
             Command::Prune(args) => prune::run(&args),
+            Command::Plugin(args) => plugin::run(args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completion(args) => completion::run(&args),
             Command::Man(args) => man::run(&args),

@@ -125,6 +125,11 @@ impl Job<'_> {
         call: &Call<'_>,
         each: &mut (dyn FnMut(&[u8]) -> Result<(), FetchError> + Send),
     ) -> Result<(), FetchError> {
+        if let Some(origin) = call.origin.filter(|origin| !matches!(origin, Remote::Local(_)))
+            && self.config.offline
+        {
+            return Err(FetchError::Offline(origin.shown()));
+        }
         let address = match call.origin {
             Some(origin) => Some(self.address(origin).await?),
             None => None,

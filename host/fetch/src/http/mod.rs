@@ -74,6 +74,7 @@ pub enum HttpAnswer {
 pub struct Http {
     client: Client,
     limits: crate::Limits,
+    offline: bool,
 }
 
 impl Http {
@@ -85,6 +86,7 @@ impl Http {
         Ok(Self {
             client: Client::new(config)?,
             limits: config.limits.clone(),
+            offline: config.offline,
         })
     }
 
@@ -99,6 +101,9 @@ impl Http {
         caller: &dyn Caller,
         directory: &Path,
     ) -> Result<HttpAnswer, FetchError> {
+        if self.offline {
+            return Err(FetchError::Offline(redact(source.url.as_str())));
+        }
         let fetch = Fetch {
             http: self,
             source,

@@ -72,6 +72,7 @@ impl Place {
         Config {
             user_agent: "kiln/test".to_owned(),
             proxies: Proxies::default(),
+            offline: false,
             limits: self.limits.clone(),
             git: "git".into(),
             path: "/usr/local/bin:/usr/bin:/bin".to_owned(),

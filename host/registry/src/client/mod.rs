@@ -91,6 +91,8 @@ pub struct Config {
     pub roots: Vec<RootCertificate>,
     /// Who is asked to speak to registries for the client.
     pub proxies: Proxies,
+    /// No registry is asked anything.
+    pub offline: bool,
     /// Addresses of host names that are not looked up in DNS, as `/etc/hosts` has them.
     pub hosts: BTreeMap<String, SocketAddr>,
 }
@@ -105,6 +107,7 @@ impl Default for Config {
             stall: Duration::from_secs(60),
             roots: Vec::new(),
             proxies: Proxies::default(),
+            offline: false,
             hosts: BTreeMap::new(),
         }
     }
@@ -127,6 +130,7 @@ pub(crate) struct Inner {
     pub(crate) keyring: Keyring,
     pub(crate) retry: Retry,
     pub(crate) stall: Duration,
+    pub(crate) offline: bool,
     /// Roots of registries that may speak plain HTTP, as they were found.
     endpoints: Mutex<HashMap<(String, Trust), Endpoint>>,
 }
@@ -160,6 +164,7 @@ impl Client {
             keyring: Keyring::default(),
             retry: config.retry,
             stall: config.stall,
+            offline: config.offline,
             endpoints: Mutex::default(),
         };
         Ok(Self {

@@ -152,6 +152,10 @@ impl Client {
 
     /// Returns the root of a registry.
     async fn endpoint(&self, subject: &Arc<Subject>) -> Result<Url, Failure> {
+        if self.inner.offline {
+            let subject = subject.clone();
+            return Err(RegistryError::Offline { subject }.into());
+        }
         let host = match subject.registry.as_str() {
             "docker.io" => "registry-1.docker.io",
             other => other,

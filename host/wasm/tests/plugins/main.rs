@@ -9,5 +9,6 @@ mod inspect;
 mod memo;
 mod misfits;
 mod nested;
+mod released;
 mod wasi;
 mod wit;

@@ -1,0 +1,121 @@
+//! `kiln plugin new`: starts a project. It has the contract in it and needs nothing of kiln's own but the command.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::ValueEnum;
+use kiln_plugin::PluginKind;
+
+use super::print;
+use crate::args::ArgError;
+use crate::exit::Failure;
+
+/// What `kiln plugin new` takes.
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// Name of the plugin and of its folder
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What it does: frontend
+    #[arg(long, default_value = "frontend")]
+    kind: String,
+    /// Language that it is written in
+    #[arg(long, value_enum, default_value = "rust")]
+    lang: Language,
+    /// Folder to make [default: NAME]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Rust,
+    Python,
+    Javascript,
+}
+
+macro_rules! files {
+    ($($to:literal = $from:literal),* $(,)?) => {
+        &[$(($to, include_str!(concat!("../../../../../", $from)))),*]
+    };
+}
+
+type Files = &'static [(&'static str, &'static str)];
+
+const WIT: Files = files! {
+    "wit/cache.wit" = "wit/cache.wit",
+    "wit/content.wit" = "wit/content.wit",
+    "wit/frontend.wit" = "wit/frontend.wit",
+    "wit/graph.wit" = "wit/graph.wit",
+    "wit/sbom.wit" = "wit/sbom.wit",
+    "wit/types.wit" = "wit/types.wit",
+};
+const COMMON: Files = files! {
+    "README.md" = "sdk/templates/frontend/README.md",
+    "tests/hello/input/build.txt" = "sdk/templates/frontend/build.txt",
+    "tests/hello/input/hello.sh" = "sdk/templates/frontend/hello.sh",
+    "tests/hello/expected.txt" = "sdk/templates/frontend/expected.txt",
+};
+const RUST: Files = files! {
+    "plugin.toml" = "sdk/templates/frontend/rust/plugin.toml",
+    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
+    "src/lib.rs" = "sdk/templates/frontend/rust/lib.rs",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+const PYTHON: Files = files! {
+    "plugin.toml" = "sdk/templates/frontend/python/plugin.toml",
+    "app.py" = "sdk/templates/frontend/python/app.py",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+const JAVASCRIPT: Files = files! {
+    "plugin.toml" = "sdk/templates/frontend/javascript/plugin.toml",
+    "package.json" = "sdk/templates/frontend/javascript/package.json",
+    "app.js" = "sdk/templates/frontend/javascript/app.js",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+
+pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
+    let known = PluginKind::ALL.iter().any(|kind| kind.name() == args.kind);
+    match args.kind.as_str() {
+        "frontend" => {}
+        kind if known => return Err(ArgError::not_yet(&format!("`--kind {kind}`")).into()),
+        kind => return Err(ArgError::value("--kind", kind, "frontend").into()),
+    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !args.name.starts_with(|c: char| c.is_ascii_lowercase()) || !args.name.chars().all(allowed) {
+        return Err(ArgError::value("NAME", &args.name, "small letters, digits and dashes").into());
+    }
+    let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(&args.name));
+    if folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
+        return Err(ArgError::new(format!(
+            "`{}` is there already and is not empty",
+            folder.display()
+        ))
+        .into());
+    }
+    let own = match args.lang {
+        Language::Rust => RUST,
+        Language::Python => PYTHON,
+        Language::Javascript => JAVASCRIPT,
+    };
+    for (name, text) in [WIT, COMMON, own].concat() {
+        write(&folder.join(name), &text.replace("PLUGIN_NAME", &args.name))?;
+    }
+    let next = format!(
+        "{}\n\nnext:\n  cd {0}\n  kiln plugin build\n  kiln plugin test ./{}.wasm --file build.txt\n",
+        folder.display(),
+        args.name
+    );
+    print(&next)?;
+    Ok(0)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let parent = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = parent.and_then(|()| std::fs::write(path, text));
+    written.map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))
+}

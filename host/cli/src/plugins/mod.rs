@@ -1,0 +1,35 @@
+//! Finds plugins: flags, `kiln.toml`, `kiln.lock`, the policy, files, what is embedded, registries.
+//!
+//! Runs none of them.
+
+mod fixture;
+mod remote;
+mod resolve;
+mod signature;
+mod store;
+mod text;
+
+pub(crate) use fixture::Fixture;
+pub(crate) use fixture::tree_of;
+pub(crate) use remote::Artifact;
+pub(crate) use remote::push;
+pub(crate) use resolve::Resolved;
+pub(crate) use resolve::Resolver;
+pub(crate) use store::PluginStore;
+pub(crate) use text::dot;
+pub(crate) use text::graph_digest;
+pub(crate) use text::graph_json;
+pub(crate) use text::graph_text;
+
+use kiln_plugin::PluginError;
+
+/// Largest component that is read, in bytes; the runtime has its own limit.
+pub(crate) const LARGEST_COMPONENT: u64 = 256 << 20;
+
+/// Returns the error that a plugin cannot be opened.
+pub(crate) fn unusable(plugin: &str, message: impl Into<String>) -> PluginError {
+    PluginError::Open {
+        plugin: plugin.to_owned(),
+        message: message.into(),
+    }
+}
