@@ -67,9 +67,9 @@ fn a_plugin_is_chosen_by_path_name_and_syntax_line() {
     for flag in chosen {
         let _built = kiln_in(&kiln, &project, &format!("{BUILD} {flag} .")).ok();
     }
-    project.write("Dockerfile", b"# syntax=guest\nFROM scratch\n");
+    project.write("Dockerfile", b"# syntax=./guest.wasm\nFROM scratch\n");
     let said = kiln_in(&kiln, &project, "build --progress=plain -o type=cacheonly .").failed();
-    assert!(said.contains("unknown attack `# syntax=guest`"), "{said}");
+    assert!(said.contains("unknown attack `# syntax=./guest.wasm`"), "{said}");
 }
 
 #[test]

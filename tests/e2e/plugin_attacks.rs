@@ -81,7 +81,7 @@ const CALLS: &[Attack] = &[
         "",
         "`x/../../y` is not a clean relative path",
     ),
-    ("open-missing", "content.tree.open", "", "no such file"),
+    ("open-missing", "content.tree.open", "", "the host said: missing"),
     (
         "read-parent",
         "content.tree.read",

@@ -9,7 +9,7 @@ use bindings::kiln::plugin::build;
 use bindings::kiln::plugin::graph::*;
 use bindings::kiln::plugin::log;
 use bindings::kiln::plugin::lowering::Output;
-use bindings::kiln::plugin::types::*;
+use bindings::kiln::plugin::types::{Diagnostic, Error, Position, Severity, SourceFile, Span};
 
 struct Plugin;
 

@@ -206,29 +206,42 @@ fn python(folder: &Path, project: &Project) -> Result<Vec<u8>, Failure> {
     read(&built)
 }
 
+/// What node runs. `jco` does the same, and cannot read a folder of WIT in some of its versions.
+const COMPONENTIZE_JS: &str = r#"
+import { componentize } from "@bytecodealliance/componentize-js";
+import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+const [source, world, out] = process.argv.slice(1);
+const disableFeatures = ["random", "stdio", "clocks", "http", "fetch-event"];
+const { component } = await componentize({
+  sourcePath: resolve(source), witPath: resolve("wit"), worldName: world, disableFeatures,
+});
+await writeFile(out, component);
+"#;
+
 fn javascript(folder: &Path, project: &Project) -> Result<Vec<u8>, Failure> {
+    if !folder
+        .join("node_modules/@bytecodealliance/componentize-js")
+        .exists()
+    {
+        let report =
+            Report::new("cannot find `@bytecodealliance/componentize-js` in the project's node_modules");
+        return Err(Failure::failed(
+            report.hint("type `npm install` in the project's folder"),
+        ));
+    }
     let scratch = tempfile::tempdir().map_err(|e| Failure::io("make a directory", &e))?;
     let built = scratch.path().join("plugin.wasm");
     let source = project.source.as_deref().unwrap_or("app.js");
-    let mut command = Command::new("jco");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let folder_path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    command.env(
-        "PATH",
-        format!("{}:{path}", folder_path.join("node_modules/.bin").display()),
-    );
+    let mut command = Command::new("node");
     command.current_dir(folder).args([
-        "componentize",
+        "--input-type=module",
+        "--eval",
+        COMPONENTIZE_JS,
         source,
-        "--wit",
-        "wit",
-        "--world-name",
         &project.world,
     ]);
-    command.args(["--disable", "all", "--out"]).arg(&built);
-    tool(
-        &mut command,
-        "type `npm install @bytecodealliance/jco @bytecodealliance/componentize-js`",
-    )?;
+    command.arg(&built);
+    tool(&mut command, "install Node.js: https://nodejs.org")?;
     read(&built)
 }
