@@ -171,7 +171,7 @@ struct GrantedBridge {
     authority: Arc<Authority>,
 }
 
-fn denied(error: PluginError) -> HostError {
+fn denied(error: &PluginError) -> HostError {
     HostError::Denied(error.to_string())
 }
 
@@ -184,14 +184,16 @@ impl FrontendBridge for GrantedBridge {
         mode: &str,
         name: &str,
     ) -> Result<ResolvedImage, HostError> {
-        self.authority.check_host(identifier).map_err(denied)?;
+        self.authority.check_host(identifier).map_err(|e| denied(&e))?;
         self.inner.resolve_image(identifier, platform, mode, name).await
     }
 
     async fn resolve_source(&self, source: &Source, name: &str) -> Result<ResolvedSource, HostError> {
-        self.authority.check_host(&source.identifier).map_err(denied)?;
+        self.authority
+            .check_host(&source.identifier)
+            .map_err(|e| denied(&e))?;
         if let Some(grant) = source_grant(&source.identifier) {
-            self.authority.check(&grant, name).map_err(denied)?;
+            self.authority.check(&grant, name).map_err(|e| denied(&e))?;
         }
         self.inner.resolve_source(source, name).await
     }
@@ -201,7 +203,7 @@ impl FrontendBridge for GrantedBridge {
     }
 
     async fn solve(&self, definition: &Definition, result: Input) -> Result<Arc<dyn FileTree>, HostError> {
-        self.authority.check_graph(definition).map_err(denied)?;
+        self.authority.check_graph(definition).map_err(|e| denied(&e))?;
         self.inner.solve(definition, result).await
     }
 

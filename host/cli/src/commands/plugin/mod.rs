@@ -118,7 +118,7 @@ pub(super) fn run(args: PluginCommandArgs) -> Result<u8, Failure> {
         PluginCommand::Ls(args) => lock::ls(&args),
         PluginCommand::Lock(args) => lock::lock(&args),
         PluginCommand::Vendor(args) => lock::vendor(&args),
-        PluginCommand::Push(args) => registry::push(args),
+        PluginCommand::Push(args) => registry::push(&args),
         PluginCommand::Pull(args) => registry::pull(&args),
     }
 }

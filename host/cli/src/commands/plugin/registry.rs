@@ -50,7 +50,7 @@ fn reference(plugin: &PluginRef) -> Result<&kiln_image::Reference, Failure> {
     }
 }
 
-pub(super) fn push(args: PushArgs) -> Result<u8, Failure> {
+pub(super) fn push(args: &PushArgs) -> Result<u8, Failure> {
     let to = reference(&args.to)?;
     let session = Session::open()?;
     let resolver = args.find.resolver(&session)?;
