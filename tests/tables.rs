@@ -74,6 +74,7 @@ fn every_table_is_run() {
         texts.iter().any(|(path, text)| {
             let is_test = path.components().any(|part| part.as_os_str() == "tests")
                 || path.ends_with("tests.rs")
+                || path.ends_with("conformance.rs")
                 || text.contains("#[cfg(test)]");
             is_test && text.match_indices(table).any(|(at, _)| is_whole(text, at))
         })

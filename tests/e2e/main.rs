@@ -24,6 +24,7 @@ mod registry;
 mod remote;
 mod reproducible;
 mod sbom;
+mod source_policy;
 mod unprivileged;
 
 use kiln_tests::support::root_layout;

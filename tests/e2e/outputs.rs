@@ -272,7 +272,7 @@ fn inspect_shows_what_was_built() {
     assert_eq!(document["schemaVersion"], 2);
     let summary = kiln.run(&["inspect", "app:1"]).ok().text();
     assert!(summary.contains(&digest_of(&raw.stdout)), "{summary}");
-    let template = "{{.Name}} {{.Image.OS}} {{json .Provenance}}";
+    let template = "{{.Name}} {{.Image.OS}} {{json .SBOM}}";
     let filled = kiln.run(&["inspect", "--format", template, "app:1"]).ok().text();
     assert_eq!(filled, "app:1 linux {}");
     let wrong = kiln.run(&["inspect", "--format", "{{.Nope}}", "app:1"]).exits(1);

@@ -89,7 +89,7 @@ fn wrong_choices_say_what_is_there() {
         ),
         (
             "builtin:missing",
-            "this program has no such plugin (it has `builtin:frontend-dockerfile`)",
+            "this program has no such plugin (it has `builtin:frontend-dockerfile`, `builtin:cataloger-apk`",
         ),
         ("oci://127.0.0.1:1/a:1", "has no digest: type `kiln plugin lock`"),
         ("https://example.com/x.wasm", "cannot read the plugin reference"),

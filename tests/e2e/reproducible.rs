@@ -73,7 +73,7 @@ fn archive(compression: &str, time: SystemTime, parallelism: &str) -> Vec<u8> {
 fn check(compression: &str) {
     let one = archive(
         compression,
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000),
         "1",
     );
     let two = archive(compression, SystemTime::now(), "4");

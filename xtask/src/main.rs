@@ -22,9 +22,10 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A subcommand: its name, what it does, and how.
+/// A subcommand: its name, the arguments that it takes, what it does, and how.
 struct Command {
     name: &'static str,
+    args: &'static str,
     help: &'static str,
     run: fn(&Path, &[String]) -> anyhow::Result<()>,
 }
@@ -32,42 +33,50 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "demo",
-        help: "           installs what is missing, builds everything, builds and runs examples/hello",
+        args: "",
+        help: "installs what is missing, builds everything, builds and runs examples/hello",
         run: demo::run,
     },
     Command {
         name: "test",
-        help: "[ARG…]     installs what the tests need and runs them all",
+        args: "[ARG…]",
+        help: "installs what the tests need and runs them all",
         run: test::run,
     },
     Command {
         name: "differential",
-        help: "   starts a real Docker, records anew what its BuildKit makes of the differential cases, and compares",
+        args: "",
+        help: "starts a real Docker, records anew what its BuildKit makes of the differential cases, and compares",
         run: differential::run,
     },
     Command {
         name: "build",
-        help: "          leaves target/release/kiln with its plugins",
+        args: "",
+        help: "leaves target/release/kiln with its plugins",
         run: build::run,
     },
     Command {
         name: "plugins",
-        help: "[--debian] [NAME…]  builds the plugins to target/plugins/NAME.wasm",
+        args: "[--debian] [NAME…]",
+        help: "builds the plugins to target/plugins/NAME.wasm",
         run: plugins::run,
     },
     Command {
         name: "roots",
-        help: "          makes the root file systems that tests and benchmarks use, and says where they are",
+        args: "",
+        help: "makes the root file systems that tests and benchmarks use, and says where they are",
         run: roots::run,
     },
     Command {
         name: "reference",
-        help: "[--check]  writes docs/reference/plugin-contract.md from wit/",
+        args: "[--check]",
+        help: "writes docs/reference/plugin-contract.md from wit/",
         run: reference::run,
     },
     Command {
         name: "deny",
-        help: "           checks licences, sources and duplicate versions",
+        args: "",
+        help: "checks licences, sources and duplicate versions",
         run: deny::run,
     },
 ];
@@ -83,6 +92,11 @@ fn main() -> ExitCode {
         usage();
         return ExitCode::from(2);
     };
+    if let Some(extra) = rest.first().filter(|_| command.args.is_empty()) {
+        eprintln!("error: `{name}` takes no arguments, found `{extra}`");
+        usage();
+        return ExitCode::from(2);
+    }
     match (command.run)(&root(), rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -100,7 +114,7 @@ fn root() -> PathBuf {
 
 fn usage() {
     eprintln!("usage: cargo xtask COMMAND");
-    for Command { name, help, .. } in COMMANDS {
-        eprintln!("  {name} {help}");
+    for Command { name, args, help, .. } in COMMANDS {
+        eprintln!("  {:<28}{help}", format!("{name} {args}"));
     }
 }

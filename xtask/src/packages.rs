@@ -1,50 +1,53 @@
 //! Debian packages that tests and demo need: installed where that is possible, else named.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 
 use anyhow::Context;
 use anyhow::bail;
 
-/// A file and the package that brings it.
+/// A program, or `python:` and a module of Python, and the package that brings it.
 pub(crate) type Need = (&'static str, &'static str);
 
 /// What the demo needs beside a Rust toolchain: a program to put into the image.
-pub(crate) const DEMO: &[Need] = &[("/usr/bin/busybox", "busybox-static")];
+pub(crate) const DEMO: &[Need] = &[("busybox", "busybox-static")];
 
 /// What the tests need: real services, real clients, real root file systems.
 pub(crate) const TESTS: &[Need] = &[
-    ("/usr/bin/busybox", "busybox-static"),
-    ("/usr/bin/mmdebstrap", "mmdebstrap"),
-    ("/usr/bin/docker-registry", "docker-registry"),
-    ("/usr/bin/htpasswd", "apache2-utils"),
-    ("/usr/bin/openssl", "openssl"),
-    ("/usr/bin/skopeo", "skopeo"),
-    ("/usr/bin/umoci", "umoci"),
-    ("/usr/bin/buildah", "buildah"),
-    ("/usr/bin/bzip2", "bzip2"),
-    ("/usr/bin/xz", "xz-utils"),
-    ("/usr/bin/crun", "crun"),
-    ("/usr/sbin/runc", "runc"),
-    ("/usr/bin/newuidmap", "uidmap"),
-    ("/usr/bin/pasta", "passt"),
-    ("/usr/bin/slirp4netns", "slirp4netns"),
-    ("/usr/bin/git", "git"),
-    ("/usr/bin/curl", "curl"),
-    ("/usr/bin/python3", "python3"),
-    ("/usr/sbin/sshd", "openssh-server"),
-    ("/usr/bin/ssh-agent", "openssh-client"),
-    ("/usr/bin/gcc", "gcc"),
-    ("/usr/sbin/nft", "nftables"),
-    ("/sbin/ip", "iproute2"),
+    ("busybox", "busybox-static"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
+    ("openssl", "openssl"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("buildah", "buildah"),
+    ("bzip2", "bzip2"),
+    ("xz", "xz-utils"),
+    ("crun", "crun"),
+    ("runc", "runc"),
+    ("newuidmap", "uidmap"),
+    ("pasta", "passt"),
+    ("slirp4netns", "slirp4netns"),
+    ("git", "git"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("python:ensurepip", "python3-venv"),
+    ("npm", "npm"),
+    ("sshd", "openssh-server"),
+    ("ssh-agent", "openssh-client"),
+    ("gcc", "gcc"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
 ];
 
 /// Makes sure that everything in `needs` is there.
 pub(crate) fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     let missing: Vec<&str> = needs
         .iter()
-        .filter(|(file, _)| !Path::new(file).exists())
+        .filter(|(what, _)| !is_there(what))
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
@@ -55,7 +58,7 @@ pub(crate) fn ensure(needs: &[Need]) -> anyhow::Result<()> {
         .arg("-u")
         .output()
         .is_ok_and(|output| output.stdout.starts_with(b"0"));
-    if !root || !Path::new("/usr/bin/apt-get").exists() {
+    if !root || !Path::new("apt-get").exists() {
         bail!("programs are missing\nhint: on Debian, as root: `{wanted}`");
     }
     eprintln!("packages: {wanted}");
@@ -70,8 +73,23 @@ pub(crate) fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn is_there(what: &str) -> bool {
+    if let Some(module) = what.strip_prefix("python:") {
+        let mut python = Command::new("python3");
+        python
+            .args(["-c", &format!("import {module}")])
+            .stderr(Stdio::null());
+        return python.status().is_ok_and(|status| status.success());
+    }
+    // Services are looked for where an ordinary user's PATH does not lead.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .any(|directory| directory.join(what).is_file())
+}
+
 fn apt(args: &[&str]) -> anyhow::Result<bool> {
-    let mut command = Command::new("/usr/bin/apt-get");
+    let mut command = Command::new("apt-get");
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(args)

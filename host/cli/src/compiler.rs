@@ -19,7 +19,8 @@ const CODE_PER_BYTE: u64 = 64;
 /// Most of what the compiler says that is read, in bytes.
 const WORDS: u64 = 64 << 10;
 /// What a process says that gets no more address space, the last for the stack of a thread.
-const OUT_OF_MEMORY: [&str; 3] = [
+const OUT_OF_MEMORY: [&str; 4] = [
+    "out of memory",
     "memory allocation of",
     "Cannot allocate memory",
     "Resource temporarily unavailable",

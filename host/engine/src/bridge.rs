@@ -121,7 +121,13 @@ impl FrontendBridge for Bridge {
         mode: &str,
         name: &str,
     ) -> Result<ResolvedImage, HostError> {
-        let id: ImageId = identifier
+        let asked = Source {
+            identifier: identifier.to_owned(),
+            ..Source::default()
+        };
+        let admitted = self.build.admitted(&asked).map_err(other)?;
+        let id: ImageId = admitted
+            .identifier
             .parse()
             .map_err(|error: ImageError| HostError::Invalid(chain(&error)))?;
         let platform = platform.unwrap_or(&self.build.config.platform);
@@ -149,6 +155,7 @@ impl FrontendBridge for Bridge {
 
     async fn resolve_source(&self, source: &Source, name: &str) -> Result<ResolvedSource, HostError> {
         let step = self.step(if name.is_empty() { &source.identifier } else { name });
+        let source = &self.build.admitted(source).map_err(other)?;
         match self.build.resolve_source(source, step.digest()).await {
             Ok(resolved) => {
                 step.finish(End::Done);
@@ -189,8 +196,10 @@ impl FrontendBridge for Bridge {
     async fn solve(&self, definition: &Definition, result: Input) -> Result<Arc<dyn FileTree>, HostError> {
         let invalid = |error: kiln_graph::GraphError| HostError::Invalid(error.to_string());
         definition.check_input(result).map_err(invalid)?;
-        self.reporter.learn(&self.build, definition);
-        let graph = crate::ops::graph(&self.build, definition).map_err(other)?;
+        let mut definition = definition.clone();
+        self.build.admit(&mut definition).map_err(other)?;
+        self.reporter.learn(&self.build, &definition);
+        let graph = crate::ops::graph(&self.build, &definition).map_err(other)?;
         let edge = kiln_solver::Edge {
             vertex: kiln_solver::VertexId(result.vertex),
             output: result.output,

@@ -9,6 +9,9 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use kiln_graph::Definition;
+use kiln_graph::Op;
+use kiln_graph::Source;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::Platform;
@@ -117,6 +120,23 @@ impl BuildContext {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(layer);
+    }
+
+    /// Returns the source that the policies of sources put in the place of this one.
+    pub(crate) fn admitted(&self, source: &Source) -> Result<Source, EngineError> {
+        let mut source = source.clone();
+        kiln_graph::apply_policies(&self.request.source_policies, &mut source)?;
+        Ok(source)
+    }
+
+    /// Applies the policies of sources to a graph.
+    pub(crate) fn admit(&self, definition: &mut Definition) -> Result<(), EngineError> {
+        for vertex in &mut definition.vertices {
+            if let Op::Source(source) = &mut vertex.op {
+                *source = self.admitted(source)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the image, found once in a build.

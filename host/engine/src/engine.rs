@@ -389,7 +389,8 @@ impl Run {
     async fn lower(&self, loaded: &Loaded) -> Result<Lowered, BuildError> {
         let (request, bridge) = (self.request(loaded), self.bridge(loaded));
         let lowered = loaded.frontend.lower(&request, loaded.files.clone(), bridge);
-        let lowered = lowered.await.map_err(frontend_error)?;
+        let mut lowered = lowered.await.map_err(frontend_error)?;
+        self.build.admit(&mut lowered.definition)?;
         for diagnostic in &lowered.diagnostics {
             self.reporter.warn(
                 &self.build.sink,

@@ -167,6 +167,9 @@ pub enum EngineError {
     /// A context cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
+    /// A source that the user's policy denies, or a policy that comes to no end.
+    #[error(transparent)]
+    Policy(#[from] kiln_graph::PolicyError),
     /// A source that is not understood.
     #[error(
         "unknown source `{0}` (expected docker-image://, oci-layout://, local://, git://, http:// or https://)"

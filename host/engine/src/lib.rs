@@ -52,6 +52,7 @@ pub use inspect::InspectDetail;
 pub use inspect::Inspected;
 pub use inspect::InspectedImage;
 pub use inspect::InspectedStatement;
+pub use kiln_graph::SourcePolicy;
 pub use kiln_store::Filter as PruneFilter;
 pub use kiln_store::GcPolicy;
 pub use kiln_store::GcReport;

@@ -117,10 +117,11 @@ impl Run {
     /// Runs a small graph and returns the tree of its last vertex.
     async fn fetch(&self, vertices: Vec<Vertex>) -> Result<RefTree, BuildError> {
         let last = u32::try_from(vertices.len()).unwrap_or(1) - 1;
-        let definition = Definition {
+        let mut definition = Definition {
             vertices,
             sources: Vec::new(),
         };
+        self.build.admit(&mut definition)?;
         self.reporter.learn(&self.build, &definition);
         let graph = crate::ops::graph(&self.build, &definition)
             .map_err(|error| BuildError::Usage(format!("internal error: {error}")))?;

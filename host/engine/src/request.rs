@@ -10,6 +10,7 @@ use std::sync::Arc;
 use kiln_cache::CacheFrom;
 use kiln_cache::CacheTo;
 use kiln_export::Output;
+use kiln_graph::SourcePolicy;
 use kiln_image::Platform;
 use kiln_image::Reference;
 
@@ -179,6 +180,8 @@ pub struct BuildRequest {
     pub annotations: BTreeMap<String, String>,
     /// What steps may do beyond the sandbox.
     pub entitlements: BTreeSet<Entitlement>,
+    /// Which sources may be used, and what stands in for them.
+    pub source_policies: Vec<SourcePolicy>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Secret>,
     /// SSH agent sockets by id.

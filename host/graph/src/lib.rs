@@ -6,6 +6,7 @@
 mod check;
 mod digest;
 mod op;
+mod policy;
 
 pub use check::GraphError;
 pub use check::Limits;
@@ -36,3 +37,6 @@ pub use op::Symlink;
 pub use op::Ulimit;
 pub use op::UserRef;
 pub use op::Vertex;
+pub use policy::PolicyError;
+pub use policy::SourcePolicy;
+pub use policy::apply_policies;

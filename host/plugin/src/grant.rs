@@ -148,6 +148,14 @@ pub enum Grants {
 }
 
 impl Grants {
+    /// Returns what they are called, `all` for everything.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::All => vec!["all".to_owned()],
+            Self::Only(grants) => grants.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     /// Tells whether `grant` is covered.
     pub fn allows(&self, grant: &Grant) -> bool {
         match self {

@@ -8,6 +8,7 @@ use kiln_graph::Input;
 use kiln_graph::Source;
 use kiln_image::Platform;
 
+use crate::Component;
 use crate::Description;
 use crate::Diagnostic;
 use crate::Failure;
@@ -162,6 +163,12 @@ impl Frontend for GrantedFrontend {
 
     fn usage(&self) -> Usage {
         self.inner.usage()
+    }
+
+    fn component(&self) -> Option<Component> {
+        let mut component = self.inner.component()?;
+        component.grants = self.authority.grants.names();
+        Some(component)
     }
 }
 

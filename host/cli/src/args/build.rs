@@ -205,6 +205,9 @@ pub(crate) struct AccessArgs {
     /// Allow steps more than the sandbox: network.host, security.insecure or device
     #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub(crate) allow: Vec<String>,
+    /// Source policy, BuildKit's JSON: which sources are allowed, denied, or replaced by others
+    #[arg(long = "source-policy-file", value_name = "FILE")]
+    pub(crate) source_policies: Vec<String>,
     /// Registry that may speak plain HTTP or have a certificate that nobody vouches for
     #[arg(long = "insecure-registry", value_name = "HOST")]
     pub(crate) insecure_registries: Vec<String>,

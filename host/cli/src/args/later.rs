@@ -9,8 +9,6 @@ use super::ArgError;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LaterArgs {
     #[arg(long, hide = true)]
-    source_policy_file: Option<String>,
-    #[arg(long, hide = true)]
     grant: Vec<String>,
     #[arg(long, hide = true)]
     builder: Option<String>,
@@ -35,7 +33,6 @@ impl LaterArgs {
     /// Names the first that does.
     pub(crate) fn refuse(&self) -> Result<(), ArgError> {
         let asked = [
-            ("--source-policy-file", self.source_policy_file.is_some()),
             ("--grant", !self.grant.is_empty()),
             (
                 "--builder",

@@ -14,6 +14,7 @@ mod context;
 mod error;
 mod later;
 mod pairs;
+mod policy;
 mod request;
 mod secret;
 mod size;

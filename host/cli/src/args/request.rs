@@ -25,6 +25,7 @@ use super::build::StepArgs;
 use super::cache;
 use super::context;
 use super::pairs::pairs;
+use super::policy;
 use super::secret;
 use super::secret::Ssh;
 use super::size::parse_bytes;
@@ -129,6 +130,7 @@ impl Prepared {
             tags,
             annotations: BTreeMap::new(),
             entitlements,
+            source_policies: policy::sources(&args.access.source_policies, around)?,
             secrets,
             ssh: ssh.iter().map(|(id, ssh)| (id.clone(), ssh.socket())).collect(),
             attestations,

@@ -128,7 +128,7 @@ fn secrets_are_read_and_never_shown() {
 
 #[test]
 fn wrong_use_is_named() {
-    refused("--sbom=true .", "`--sbom` is not supported yet");
+    refused("--builder=far .", "`--builder` is not supported yet");
     refused(
         "https://example.com/x.git?tag=a&branch=b",
         "branch conflicts with tag",

@@ -88,6 +88,7 @@ pub(crate) fn encode(module: &str, world: &str, change: impl Fn(&str) -> String)
     let mut names: Vec<_> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wit"))
         .collect();
     names.sort();
     for path in names {

@@ -90,7 +90,7 @@ fn changes_that_break_plugins_are_noticed() {
         "a function that plugins import is gone"
     );
     assert!(broken("enum level {", "enum level {\n trace,"), "one more case");
-    assert!(broken("size: u64,", "size: u32,"), "another type");
+    assert!(broken("mode: u32,\n", "mode: u64,\n"), "another type");
     assert!(
         broken(
             "describe: func() -> description;",
