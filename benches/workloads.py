@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Times kiln beside its peers on the same work, in one run, alternating, on a fresh tmpfs each time.
 
-    cargo xtask build && benches/workloads.py [--runs N] [--only W1,W2] [--peers buildah]
+    cargo xtask build && benches/workloads.py [--runs N] [--only W1,W2] [--peers buildah,docker]
 
 Prints a Markdown table of medians (wall, CPU, peak memory of the largest process) and the ratio of each peer to kiln in
-the same round. Needs root (tmpfs), Debian's `buildah` and `runc` for the peer, and `cargo xtask roots`.
+the same round. Needs root (tmpfs), `cargo xtask roots`, and for the peers Debian's `buildah` and `runc`, and the root
+file system with Docker (BuildKit) that `cargo xtask differential` makes. Docker's figures are the sum of daemon,
+containerd and client; its daemon is up before the clock starts.
 """
 
 import argparse
@@ -95,6 +97,9 @@ class Kiln:
     def base(self, context):
         return self.build(context, "--build-context", f"base=oci-layout://{ROOTS}/debian", "-t", "result")
 
+    def close(self):
+        pass
+
     def import_base(self, directory):
         (directory / "Dockerfile").write_text("FROM base\nRUN true\n")
         self.base(directory)
@@ -125,9 +130,87 @@ class Buildah:
     def base(self, context):
         return self.bud(context, "-t", "result")
 
+    def close(self):
+        pass
+
     def import_base(self, _):
         place = f"[overlay@{self.scratch}/buildah/root+{self.scratch}/buildah/run]localhost/base:latest"
         subprocess.run(["skopeo", "copy", "-q", f"oci:{ROOTS}/debian:latest", f"containers-storage:{place}"], check=True)
+
+
+DOCKERD = """
+set -eu
+root=$1 data=$2
+mount --rbind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmpfs "$root/run"
+mount --rbind /tmp "$root/tmp"
+mkdir -p "$root/var/lib/docker"
+mount --bind "$data" "$root/var/lib/docker"
+exec chroot "$root" /usr/sbin/dockerd --feature containerd-snapshotter=true \\
+  --bridge=none --iptables=false --ip6tables=false --ip-forward=false
+"""
+
+
+class Docker:
+    name = "docker"
+    root = ROOTS / "docker"
+
+    def __init__(self, scratch):
+        self.scratch = scratch
+        data = scratch / "docker"
+        data.mkdir()
+        self.log = open(scratch / "dockerd.log", "wb")
+        shell = ["unshare", "--mount", "--propagation=private", "sh", "-c", DOCKERD, "sh", self.root, data]
+        self.daemon = subprocess.Popen(shell, stdout=self.log, stderr=self.log)
+        self.client = ["nsenter", f"--target={self.daemon.pid}", "--mount", "--root", "--wdns", "/", "docker"]
+        for _ in range(60):
+            time.sleep(1)
+            if subprocess.run([*self.client, "info"], capture_output=True).returncode == 0:
+                return
+        sys.exit("Docker does not come up: " + (scratch / "dockerd.log").read_text())
+
+    def close(self):
+        self.daemon.terminate()
+        self.daemon.wait()
+        self.log.close()
+
+    def daemons(self):
+        """Processor seconds of the daemon with its containerd and what they started, and their peak memory."""
+        seconds, mib = 0.0, 0.0
+        children = pathlib.Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text().split()
+        found = {int(pid) for task in pathlib.Path(f"/proc/{self.daemon.pid}/task").iterdir() for pid in (task / "children").read_text().split()}
+        for pid in {self.daemon.pid, *map(int, children), *found}:
+            try:
+                stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            except OSError:
+                continue
+            seconds += sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK")
+            mib += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+        return seconds, mib
+
+    def build(self, context, *flags):
+        before, _ = self.daemons()
+        figure = timed([*self.client, "build", "--quiet", "--provenance=false", *flags, context])
+        seconds, mib = self.daemons()
+        return {"wall": figure["wall"], "cpu": figure["cpu"] + seconds - before, "mib": figure["mib"] + mib}
+
+    def archive(self, context, dest):
+        return self.build(context, "-o", f"type=oci,dest={dest}")
+
+    def cached(self, context):
+        return self.build(context, "-o", "type=cacheonly")
+
+    def base(self, context):
+        return self.build(context, "--network=host", "-t", "result")
+
+    def import_base(self, _):
+        archive = self.scratch / "base.tar"
+        subprocess.run(["skopeo", "copy", "-q", f"oci:{ROOTS}/debian:latest", f"docker-archive:{archive}:localhost/base:latest"], check=True)
+        subprocess.run([*self.client, "load", "--quiet", "-i", archive], check=True, stdout=subprocess.DEVNULL)
 
 
 def context_of(scratch, name, dockerfile):
@@ -177,17 +260,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="W1,W2,W3")
-    parser.add_argument("--peers", default="buildah")
+    parser.add_argument("--peers", default="buildah,docker")
     parser.add_argument("--json")
     args = parser.parse_args()
-    tools = [Kiln] + [t for t in (Buildah,) if t.name in args.peers.split(",") and shutil.which(t.name)]
+    there = {"buildah": shutil.which("buildah"), "docker": Docker.root.exists()}
+    tools = [Kiln] + [t for t in (Buildah, Docker) if t.name in args.peers.split(",") and there[t.name]]
     figures = {}
     for _ in range(args.runs):
         for key in args.only.split(","):
             for tool in tools:
                 with Scratch() as scratch:
                     results = {}
-                    WORKLOADS[key](tool(scratch), scratch, results)
+                    running = tool(scratch)
+                    try:
+                        WORKLOADS[key](running, scratch, results)
+                    finally:
+                        running.close()
                     for work, figure in results.items():
                         figures.setdefault(work, {}).setdefault(tool.name, []).append(figure)
     if args.json:

@@ -45,7 +45,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "differential",
-        args: "",
+        args: "[ARG…]",
         help: "starts a real Docker, records anew what its BuildKit makes of the differential cases, and compares",
         run: differential::run,
     },
