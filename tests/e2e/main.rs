@@ -7,6 +7,7 @@ mod cancel;
 mod corpus;
 mod crash;
 mod debian;
+mod devices;
 mod disk;
 mod elsewhere;
 mod errors;

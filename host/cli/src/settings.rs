@@ -24,12 +24,22 @@ pub(crate) struct Settings {
     pub(crate) oci_runtime: Option<String>,
     /// Most steps that run at a time.
     pub(crate) max_parallelism: Option<std::num::NonZeroUsize>,
+    /// Devices that steps can ask for.
+    pub(crate) cdi: CdiSettings,
     /// How registries are talked to, by host.
     pub(crate) registry: BTreeMap<String, RegistrySettings>,
     /// How large the store may become.
     pub(crate) storage: StorageSettings,
     /// Plugins, by the names that flags and build files call them.
     pub(crate) plugins: BTreeMap<String, PluginEntry>,
+}
+
+/// Devices that steps can ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct CdiSettings {
+    /// Directories with their specifications.
+    pub(crate) spec_dirs: Vec<PathBuf>,
 }
 
 /// How a registry is talked to.
@@ -92,6 +102,7 @@ impl Settings {
             ("registry", !settings.registry.is_empty()),
             ("storage", settings.storage != StorageSettings::default()),
             ("oci-runtime", settings.oci_runtime.is_some()),
+            ("cdi", settings.cdi != CdiSettings::default()),
         ];
         match refused.iter().find(|(_, named)| *named) {
             Some((key, _)) => {
@@ -109,6 +120,10 @@ impl Settings {
             platform: nearer.platform.or(self.platform),
             oci_runtime: nearer.oci_runtime.or(self.oci_runtime),
             max_parallelism: nearer.max_parallelism.or(self.max_parallelism),
+            cdi: match nearer.cdi.spec_dirs.is_empty() {
+                true => self.cdi,
+                false => nearer.cdi,
+            },
             registry: self.registry,
             plugins: self.plugins,
             storage: StorageSettings {

@@ -9,6 +9,7 @@ use kiln_engine::Catalogers;
 use kiln_engine::Config;
 use kiln_engine::Engine;
 use kiln_engine::Frontends;
+use kiln_exec::Devices;
 use kiln_exec::Executor;
 use kiln_exec::NativeExecutor;
 use kiln_exec::Network;
@@ -47,6 +48,8 @@ pub(crate) struct Wanted {
     pub(crate) oci_runtime: Option<String>,
     /// Most steps at a time, instead of the configured number.
     pub(crate) parallelism: Option<std::num::NonZeroUsize>,
+    /// Where devices are described, instead of the configured directories.
+    pub(crate) cdi_spec_dirs: Vec<PathBuf>,
     /// Registries that may be insecure, beside the configured ones.
     pub(crate) insecure_registries: Vec<String>,
     /// Limits of plugins, `NAME=VALUE`.
@@ -125,12 +128,20 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         threads,
         executor,
         network: Network::Default,
+        devices: devices(settings, wanted),
         registry: registry(around, settings, wanted)?,
         fetch: fetch(around, &root, wanted.plugins.offline),
         unprivileged: !rustix::process::geteuid().is_root(),
         root,
     };
     Ok(Engine::open(config)?)
+}
+
+/// Returns the devices that steps can ask for.
+fn devices(settings: &Settings, wanted: &Wanted) -> Devices {
+    let given = [&wanted.cdi_spec_dirs, &settings.cdi.spec_dirs];
+    let given = given.into_iter().find(|dirs| !dirs.is_empty());
+    Devices::new(given.map_or_else(|| Devices::DIRS.map(PathBuf::from).to_vec(), Clone::clone))
 }
 
 /// Returns how files and repositories are fetched.

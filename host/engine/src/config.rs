@@ -50,6 +50,8 @@ pub struct Config {
     pub executor: Arc<dyn Executor>,
     /// Network of steps that do not say.
     pub network: kiln_exec::Network,
+    /// Devices that steps can ask for.
+    pub devices: kiln_exec::Devices,
     /// Opens frontends.
     pub frontends: Arc<dyn Frontends>,
     /// Opens catalogers.

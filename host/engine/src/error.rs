@@ -71,6 +71,9 @@ pub enum EngineError {
     /// A step needs what the user did not allow.
     #[error("{} is not allowed (allow it with `--allow {}`)", .0.name(), .0.name())]
     NotEntitled(Entitlement),
+    /// A device that a step cannot have.
+    #[error(transparent)]
+    Device(#[from] kiln_exec::DeviceError),
     /// A secret that the user did not give.
     #[error("secret {0}: not found (give it with `--secret id={0},src=FILE` or `,env=NAME`)")]
     SecretMissing(String),

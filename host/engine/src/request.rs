@@ -99,8 +99,6 @@ pub enum Entitlement {
     NetworkHost,
     /// `security.insecure`.
     SecurityInsecure,
-    /// `device`.
-    Device,
 }
 
 impl Entitlement {
@@ -109,13 +107,12 @@ impl Entitlement {
         match self {
             Self::NetworkHost => "network.host",
             Self::SecurityInsecure => "security.insecure",
-            Self::Device => "device",
         }
     }
 
     /// Returns the entitlement of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::NetworkHost, Self::SecurityInsecure, Self::Device]
+        [Self::NetworkHost, Self::SecurityInsecure]
             .into_iter()
             .find(|e| e.name() == name)
     }
@@ -182,6 +179,8 @@ pub struct BuildRequest {
     pub entitlements: BTreeSet<Entitlement>,
     /// Which sources may be used, and what stands in for them.
     pub source_policies: Vec<SourcePolicy>,
+    /// Devices that steps may use.
+    pub devices: kiln_exec::DeviceGrants,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Secret>,
     /// SSH agent sockets by id.

@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "makes system calls that have no safe wrapper")]
 
+mod cdi;
 mod cgroup;
 mod defaults;
 mod error;
@@ -19,6 +20,10 @@ mod rootless;
 mod seccomp;
 mod step;
 
+pub use cdi::DeviceError;
+pub use cdi::DeviceGrants;
+pub use cdi::DeviceRequest;
+pub use cdi::Devices;
 pub use error::ExecError;
 pub use executor::Cancel;
 pub use executor::Canceller;
@@ -33,8 +38,11 @@ pub use oci::OciExecutor;
 pub use rootless::UserNamespace;
 pub use rootless::enter_user_namespace;
 pub use step::Access;
+pub use step::BindLimits;
 pub use step::Changes;
 pub use step::DEFAULT_HOSTNAME;
+pub use step::DeviceKind;
+pub use step::DeviceNode;
 pub use step::HOST_GATEWAY;
 pub use step::MountSource;
 pub use step::Network;

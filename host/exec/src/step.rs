@@ -122,7 +122,11 @@ pub enum MountSource {
         source: PathBuf,
         /// Whether the step may write to it.
         access: Access,
+        /// What its files cannot be used for.
+        limits: BindLimits,
     },
+    /// A device file of the step's own; where only the machine's file can be shown, that one.
+    Device(DeviceNode),
     /// An overlay made for the step, or a directory or file in it.
     Overlay {
         /// Read-only layers, bottom first.
@@ -163,6 +167,45 @@ pub enum MountSource {
         /// Group.
         gid: u32,
     },
+}
+
+/// What files of a bind mount cannot be used for, besides being devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindLimits {
+    /// Programs do not run as their owner.
+    pub no_suid: bool,
+    /// Programs do not run at all.
+    pub no_exec: bool,
+}
+
+/// A device file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// The machine's file.
+    pub host_path: PathBuf,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What a device file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// A stream of bytes.
+    Character,
+    /// A disk.
+    Block,
+    /// A named pipe.
+    Pipe,
 }
 
 /// Where the changes of an overlay go.

@@ -202,8 +202,8 @@ pub(crate) struct AccessArgs {
     /// SSH agent or keys for steps that ask for them, `default` or `ID=SOCKET|KEY[,KEY]`
     #[arg(long, value_name = "SPEC")]
     pub(crate) ssh: Vec<String>,
-    /// Allow steps more than the sandbox: network.host, security.insecure or device
-    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    /// Allow steps more than the sandbox: network.host, security.insecure or device[=NAME[,alias=NAME]]
+    #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
     /// Source policy, BuildKit's JSON: which sources are allowed, denied, or replaced by others
     #[arg(long = "source-policy-file", value_name = "FILE")]
@@ -265,4 +265,12 @@ pub(crate) struct MachineArgs {
     /// Most steps that run at a time [default: one a processor]
     #[arg(long, value_name = "COUNT", env = "KILN_MAX_PARALLELISM")]
     pub(crate) max_parallelism: Option<std::num::NonZeroUsize>,
+    /// Directory with specifications of devices, instead of /etc/cdi, /var/run/cdi and /etc/buildkit/cdi
+    #[arg(
+        long = "cdi-spec-dir",
+        value_name = "DIR",
+        env = "KILN_CDI_SPEC_DIRS",
+        value_delimiter = ':'
+    )]
+    pub(crate) cdi_spec_dirs: Vec<PathBuf>,
 }

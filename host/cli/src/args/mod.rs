@@ -5,6 +5,7 @@
 )]
 
 mod agent;
+mod allow;
 mod annotation;
 mod attest;
 mod build;

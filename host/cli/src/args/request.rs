@@ -19,6 +19,7 @@ use tempfile::NamedTempFile;
 
 use super::ArgError;
 use super::BuildArgs;
+use super::allow;
 use super::annotation;
 use super::build::ResultArgs;
 use super::build::StepArgs;
@@ -101,7 +102,7 @@ impl Prepared {
             .iter()
             .map(|text| secret::ssh(text, around))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut entitlements = entitlements(&args.access.allow)?;
+        let (mut entitlements, devices) = allow::parse(&args.access.allow)?;
         let options = options(&args.steps, &mut entitlements)?;
         let platforms = platforms(&args.platforms, platform, around)?;
         let cache_to = cache::to(&args.cache.cache_to, &build_args, around)?;
@@ -131,6 +132,7 @@ impl Prepared {
             annotations: BTreeMap::new(),
             entitlements,
             source_policies: policy::sources(&args.access.source_policies, around)?,
+            devices,
             secrets,
             ssh: ssh.iter().map(|(id, ssh)| (id.clone(), ssh.socket())).collect(),
             attestations,
@@ -235,14 +237,6 @@ fn no_cache(args: &BuildArgs) -> NoCache {
         (false, []) => NoCache::Never,
         (false, stages) => NoCache::Stages(stages.to_vec()),
     }
-}
-
-fn entitlements(given: &[String]) -> Result<BTreeSet<Entitlement>, ArgError> {
-    let parse = |text: &String| {
-        let expected = "network.host, security.insecure or device";
-        Entitlement::from_name(text).ok_or_else(|| ArgError::value("--allow", text, expected))
-    };
-    given.iter().map(parse).collect()
 }
 
 /// What becomes of the result: `--output`, `--push` and `--load` together.

@@ -80,6 +80,7 @@ pub(super) async fn run(
     }
     let root_ref = root.input.map_or_else(Ref::default, |input| find(inputs, input));
     configure(build, exec, &root_ref, &mut step).await?;
+    devices(build, exec, &mut step)?;
     execute(build, ctx, exec, step).await?;
     commit(build, held, ctx).await
 }
@@ -102,18 +103,24 @@ fn check_entitlements(build: &BuildContext, exec: &Exec) -> Result<(), EngineErr
             exec.security == kiln_graph::Security::Insecure,
             Entitlement::SecurityInsecure,
         ),
-        (!exec.devices.is_empty(), Entitlement::Device),
     ];
     for (needed, entitlement) in needs {
         if needed && !build.request.entitlements.contains(&entitlement) {
             return Err(EngineError::NotEntitled(entitlement));
         }
     }
-    if exec.devices.is_empty() {
-        Ok(())
-    } else {
-        Err(EngineError::NotYet("RUN --device"))
-    }
+    Ok(())
+}
+
+/// Gives the step the devices that it asks for, as far as the user allows them.
+fn devices(build: &BuildContext, exec: &Exec, step: &mut Step) -> Result<(), EngineError> {
+    let request = |(name, optional): &(String, String)| kiln_exec::DeviceRequest {
+        name: name.clone(),
+        optional: optional == "optional",
+    };
+    let requests: Vec<_> = exec.devices.iter().map(request).collect();
+    let devices = &build.config.devices;
+    Ok(devices.inject(step, &requests, &build.request.devices)?)
 }
 
 async fn mount_root(
@@ -169,7 +176,11 @@ async fn mount_source(
             let cache = CacheMount::open(build, id, *sharing, &seed).await?;
             let source = cache.path().to_owned();
             held.caches.push(cache);
-            Ok(Some(MountSource::Bind { source, access }))
+            Ok(Some(MountSource::Bind {
+                source,
+                access,
+                limits: kiln_exec::BindLimits::default(),
+            }))
         }
         MountKind::Bind => {
             let lowers = build.layers.dirs(&input).await?;

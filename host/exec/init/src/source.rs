@@ -11,6 +11,7 @@ use kiln_exec_init::spec::Setting;
 use kiln_exec_init::spec::Source;
 use rustix::fs::AtFlags;
 use rustix::fs::CWD;
+use rustix::fs::FileType;
 use rustix::fs::Gid;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
@@ -66,6 +67,28 @@ impl Scratch {
         file.write_all(content).map_err(|_| Errno::NOSPC)?;
         rustix::fs::fchown(&file, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        clone_at(&self.root, &name)
+    }
+
+    fn node(&self, source: &Source) -> Result<OwnedFd, Errno> {
+        let Source::Device {
+            mode,
+            major,
+            minor,
+            uid,
+            gid,
+            ..
+        } = source
+        else {
+            return Err(Errno::INVAL);
+        };
+        let name = self.name();
+        let bits = Mode::from_raw_mode(mode & 0o7777);
+        let device = rustix::fs::makedev(*major, *minor);
+        rustix::fs::mknodat(&self.root, &name, FileType::from_raw_mode(*mode), bits, device)?;
+        let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
+        rustix::fs::chownat(&self.root, &name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chmodat(&self.root, &name, bits, AtFlags::empty())?;
         clone_at(&self.root, &name)
     }
 
@@ -145,6 +168,15 @@ pub(crate) fn open(source: &Source, attributes: u64, scratch: &Scratch) -> Resul
             with_attributes(mount, attributes)
         }
         Source::Socket { path, mode, uid, gid } => socket(os(path), *mode, (*uid, *gid)),
+        Source::Device { path, .. } => {
+            let node = match scratch.node(source) {
+                // In a user namespace nobody can make devices: the machine's own has to do.
+                Err(Errno::PERM) => clone_at(CWD, os(path)),
+                made => made,
+            };
+            let node = node.map_err(Failure::new(format!("make the device `{}`", os(path).display())))?;
+            with_attributes(node, attributes)
+        }
         Source::Cgroups {} => Err(Failure::text("control groups are not a source by themselves")),
     }
 }

@@ -134,6 +134,21 @@ choice! {
         },
         /// The control groups of [`Spec::cgroup_view`].
         5 => Cgroups {},
+        /// A device file, made anew where that is possible.
+        6 => Device {
+            /// The machine's file.
+            path: Bytes,
+            /// Type and permission bits.
+            mode: u32,
+            /// Major number.
+            major: u32,
+            /// Minor number.
+            minor: u32,
+            /// Owner.
+            uid: u32,
+            /// Group.
+            gid: u32,
+        },
     }
 }
 

@@ -1,6 +1,8 @@
 //! Turns a step into the words of the helper.
 
 use crate::Access;
+use crate::DeviceKind;
+use crate::DeviceNode;
 use crate::ExecError;
 use crate::MountSource;
 use crate::RootFs;
@@ -127,9 +129,17 @@ pub(crate) fn translate(mount: &StepMount, sandboxed: bool) -> Mount {
         }
     };
     let (source, attributes) = match &mount.source {
-        MountSource::Bind { source, access } => {
-            (Source::Bind { path: bytes(source) }, devices | protected(access))
+        MountSource::Bind {
+            source,
+            access,
+            limits,
+        } => {
+            let when = |is: bool, attribute: u64| if is { attribute } else { 0 };
+            let limits = when(limits.no_suid, defaults::NO_SUID) | when(limits.no_exec, defaults::NO_EXEC);
+            let source = Source::Bind { path: bytes(source) };
+            (source, devices | protected(access) | limits)
         }
+        MountSource::Device(node) => (device(node), defaults::NO_SUID | defaults::NO_EXEC),
         MountSource::Overlay { access, .. } => (overlay(&mount.source), devices | protected(access)),
         MountSource::Tmpfs { size, mode } => (tmpfs(*size, *mode), devices | defaults::NO_SUID),
         MountSource::File {
@@ -170,6 +180,22 @@ pub(crate) fn translate(mount: &StepMount, sandboxed: bool) -> Mount {
         source,
         attributes,
         optional: false,
+    }
+}
+
+fn device(node: &DeviceNode) -> Source {
+    let kind = match node.kind {
+        DeviceKind::Character => libc::S_IFCHR,
+        DeviceKind::Block => libc::S_IFBLK,
+        DeviceKind::Pipe => libc::S_IFIFO,
+    };
+    Source::Device {
+        path: bytes(&node.host_path),
+        mode: kind | node.mode & 0o7777,
+        major: node.major,
+        minor: node.minor,
+        uid: node.uid,
+        gid: node.gid,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::config;
 use crate::ExecError;
+use crate::MountSource;
 use crate::Security;
 use crate::Step;
 use crate::cgroup::Hierarchy;
@@ -80,6 +81,8 @@ impl Bundle {
         mounts.extend(
             step.mounts
                 .iter()
+                // The runtime makes device files itself, in the `/dev` that it mounts.
+                .filter(|mount| !matches!(mount.source, MountSource::Device(_)))
                 .map(|mount| translate::translate(mount, sandboxed)),
         );
         let stub = |target: &str| Stub {

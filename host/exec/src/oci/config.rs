@@ -1,7 +1,10 @@
 //! `config.json` of a step, with the same content for every runtime.
 
 use crate::Access;
+use crate::DeviceKind;
+use crate::DeviceNode;
 use crate::ExecError;
+use crate::MountSource;
 use crate::Network;
 use crate::Security;
 use crate::Step;
@@ -79,6 +82,7 @@ pub(super) fn build(
         "mounts": mounts(step),
         "linux": {
             "namespaces": namespaces(network),
+            "devices": nodes(step).map(device_file).collect::<Vec<_>>(),
             "resources": resources(step),
             "cgroupsPath": format!("/kiln-{}-{}", std::process::id(), step.id),
             "maskedPaths": if sandboxed { json!(defaults::MASKED) } else { json!([]) },
@@ -186,6 +190,34 @@ fn namespaces(network: &Net) -> Vec<Value> {
     all
 }
 
+/// The step's own device files, by their path.
+fn nodes(step: &Step) -> impl Iterator<Item = (&str, &DeviceNode)> {
+    step.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Device(node) => Some((mount.target.as_str(), node)),
+        _ => None,
+    })
+}
+
+fn letter(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Character => "c",
+        DeviceKind::Block => "b",
+        DeviceKind::Pipe => "p",
+    }
+}
+
+fn device_file((path, node): (&str, &DeviceNode)) -> Value {
+    json!({
+        "path": path,
+        "type": letter(node.kind),
+        "major": node.major,
+        "minor": node.minor,
+        "fileMode": node.mode,
+        "uid": node.uid,
+        "gid": node.gid,
+    })
+}
+
 /// Limits, and the devices that docker permits: its standard ones, and making any.
 fn resources(step: &Step) -> Value {
     let allow = |kind: &str, numbers: Option<(i64, i64)>, access: &str| match numbers {
@@ -201,6 +233,11 @@ fn resources(step: &Step) -> Value {
         let standard = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
         devices.extend(standard.map(|numbers| allow("c", Some(numbers), "rwm")));
         devices.push(json!({ "allow": true, "type": "c", "major": 136, "access": "rwm" }));
+        let own = nodes(step).filter(|(_, node)| node.kind != DeviceKind::Pipe);
+        devices.extend(own.map(|(_, node)| {
+            let numbers = (i64::from(node.major), i64::from(node.minor));
+            allow(letter(node.kind), Some(numbers), "rwm")
+        }));
     } else {
         devices.push(json!({ "allow": true, "access": "rwm" }));
     }

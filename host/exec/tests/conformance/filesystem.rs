@@ -3,6 +3,7 @@
 use super::Case;
 use super::Fixture;
 use kiln_exec::Access;
+use kiln_exec::BindLimits;
 use kiln_exec::Cancel;
 use kiln_exec::Changes;
 use kiln_exec::MountSource;
@@ -55,6 +56,7 @@ fn bind(f: &Fixture<'_>, name: &str, access: Access) -> MountSource {
     MountSource::Bind {
         source: f.path(name),
         access,
+        limits: BindLimits::default(),
     }
 }
 
