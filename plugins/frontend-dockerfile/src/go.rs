@@ -1,30 +1,7 @@
 //! Small things that BuildKit leaves to Go's standard library, with the same texts.
 
-/// Writes a text in double quotes, as Go's `%q` does.
-pub(crate) fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            c if (c as u32) < 0x20 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if c.is_control() || (c.is_whitespace() && c != ' ') => {
-                out.push_str(&format!("\\u{:04x}", c as u32));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
+pub(crate) use kiln_dockerfile_syntax::go::parse_bool;
+pub(crate) use kiln_dockerfile_syntax::go::quote;
 
 /// Writes a list of texts as Go's `%q` does: `["a" "b"]`.
 pub(crate) fn quote_list(texts: &[String]) -> String {
@@ -35,15 +12,6 @@ pub(crate) fn quote_list(texts: &[String]) -> String {
 /// Writes a list of texts as Go's `%v` does: `[a b]`.
 pub(crate) fn list(texts: &[String]) -> String {
     format!("[{}]", texts.join(" "))
-}
-
-/// Reads a truth value: `1 t T true TRUE True` and their opposites.
-pub(crate) fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// Splits one record of comma separated values, as Go's `encoding/csv` reads it.

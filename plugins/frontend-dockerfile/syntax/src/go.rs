@@ -3,7 +3,8 @@
 use crate::error::SyntaxError;
 
 /// Writes a text in double quotes, as Go's `%q` does.
-pub(crate) fn quote(text: &str) -> String {
+#[must_use]
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -29,7 +30,8 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// Reads a truth value: `1 t T true TRUE True` and their opposites.
-pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+#[must_use]
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

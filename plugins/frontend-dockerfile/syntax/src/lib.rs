@@ -12,7 +12,7 @@ mod csv;
 pub mod directives;
 pub mod duration;
 pub mod error;
-mod go;
+pub mod go;
 pub mod heredoc;
 pub mod instructions;
 mod json;
