@@ -78,7 +78,9 @@ pub enum EngineError {
     #[error("secret {0}: not found (give it with `--secret id={0},src=FILE` or `,env=NAME`)")]
     SecretMissing(String),
     /// An SSH agent that the user did not give.
-    #[error("unset ssh forward key {0} (give it with `--ssh {0}`)")]
+    #[error(
+        "unset ssh forward key {0}: no SSH key \"{0}\" forwarded from the client (give it with `--ssh {0}`)"
+    )]
     SshMissing(String),
     /// The SSH agent cannot be reached.
     #[error("cannot forward the SSH agent at `{}`", path.display())]
