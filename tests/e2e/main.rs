@@ -2,6 +2,7 @@
 
 mod attest;
 mod cache;
+mod cache_mounts;
 mod call;
 mod cancel;
 mod corpus;
@@ -14,6 +15,8 @@ mod errors;
 mod flags;
 mod hello;
 mod hostile;
+mod leaks;
+mod mounts;
 mod opaque;
 mod outputs;
 mod parallel;

@@ -1,6 +1,7 @@
 //! One build: what its operations share.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub(crate) struct BuildContext {
     unpacked: Once<String, PathBuf>,
     scratch: Mutex<Vec<kiln_store::Scratch>>,
     kept: Mutex<Vec<Arc<Layer>>>,
+    /// Cache mounts that this build has used.
+    caches: Mutex<HashSet<PathBuf>>,
 }
 
 pub(crate) fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
@@ -79,6 +82,12 @@ pub(crate) fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<
 }
 
 impl BuildContext {
+    /// Tells whether this build has not used the cache mount at `path` before; from now on it has.
+    pub(crate) fn is_first_use(&self, path: PathBuf) -> bool {
+        let caches = self.caches.lock();
+        caches.unwrap_or_else(PoisonError::into_inner).insert(path)
+    }
+
     pub(crate) fn new(
         config: Arc<Config>,
         request: BuildRequest,
@@ -93,6 +102,7 @@ impl BuildContext {
             .unwrap_or(now);
         let session = Digest::of(format!("{} {now}", std::process::id())).short();
         let (locals, found, unpacked, scratch, kept) = Default::default();
+        let caches = Mutex::default();
         let (files, commits) = Default::default();
         Self {
             config,
@@ -111,6 +121,7 @@ impl BuildContext {
             unpacked,
             scratch,
             kept,
+            caches,
         }
     }
 

@@ -144,6 +144,8 @@ pub enum MountSource {
         size: Option<u64>,
         /// Mode of its root directory.
         mode: u32,
+        /// Whether the step may write to it.
+        access: Access,
     },
     /// A file in memory, read-only and never written to a disk: a secret.
     File {

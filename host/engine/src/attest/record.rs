@@ -242,7 +242,8 @@ impl Recorder<'_> {
     fn args(&self) -> (BTreeMap<String, String>, bool) {
         let asked = &self.build.request;
         let mut args = BTreeMap::new();
-        for (name, value) in &asked.args {
+        // A proxy is how this machine reaches others, often with a password: no part of what was built.
+        for (name, value) in asked.args.iter().filter(|(name, _)| !is_proxy(name)) {
             args.insert(format!("build-arg:{name}"), self.scrubber.value(name, value));
         }
         for (name, value) in &asked.labels {
@@ -445,4 +446,10 @@ fn brought_in(name: &str) -> kiln_attest::BuildConfig {
     };
     let result = Input { vertex: 0, output: 0 };
     kiln_attest::steps(&definition, Some(result)).config
+}
+
+/// The build arguments that steps get without being asked for.
+fn is_proxy(name: &str) -> bool {
+    let names = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+    names.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
 }

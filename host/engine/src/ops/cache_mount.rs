@@ -58,11 +58,19 @@ impl CacheMount {
             CacheSharing::Private => first_free(&parent, &name),
         }
         .map_err(failed)?;
-        if seed.fresh && path.exists() {
-            std::fs::remove_dir_all(&path).map_err(failed)?;
+        // One at a time makes the directory: to everybody who shares it, it is the same.
+        let (_, _making) = self::lock(&parent, &format!("{name}.new"), FlockOperation::LockExclusive)
+            .await
+            .map_err(failed)?;
+        if seed.fresh && build.is_first_use(path.clone()) {
+            set_aside(&parent, &path).map_err(failed)?;
         }
         if !path.exists() {
             build.layers.seed(&path, seed.tree, seed.selector).await?;
+        }
+        if sharing != CacheSharing::Shared {
+            // Nobody else uses the cache, so nobody uses what was set aside.
+            remove_old(&parent, &path).map_err(failed)?;
         }
         Ok(Self { path, _lock: lock })
     }
@@ -70,6 +78,35 @@ impl CacheMount {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What old directories of a cache are called.
+fn old_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".old-{name}-")
+}
+
+/// Takes a directory out of use. Steps of other builds that have it mounted keep it.
+fn set_aside(parent: &Path, path: &Path) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let place = tempfile::Builder::new()
+        .prefix(&old_prefix(path))
+        .tempdir_in(parent)?
+        .keep();
+    std::fs::rename(path, place.join("files"))
+}
+
+fn remove_old(parent: &Path, path: &Path) -> io::Result<()> {
+    let prefix = old_prefix(path);
+    for entry in std::fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn lock_file(parent: &Path, name: &str) -> io::Result<File> {

@@ -20,6 +20,7 @@ use kiln_image::Digest;
 use kiln_progress::Event;
 use kiln_progress::Sink;
 use kiln_solver::OpContext;
+use kiln_tree::TreePath;
 
 use super::cache_mount::CacheMount;
 use crate::build::BuildContext;
@@ -71,7 +72,15 @@ pub(super) async fn run(
     let mut mounts: Vec<&Mount> = exec.mounts.iter().filter(|mount| mount.dest != "/").collect();
     mounts.sort_by_key(|mount| mount.dest.split('/').filter(|part| !part.is_empty()).count());
     for mount in mounts {
-        if let Some(source) = mount_source(build, mount, inputs, &mut held).await? {
+        let source = mount_source(build, mount, inputs, &mut held).await;
+        let source = source.map_err(|error| match error {
+            EngineError::File(problem @ kiln_tree::OpError::NotFound { .. }) => EngineError::Checksum {
+                vertex: ctx.vertex().digest,
+                problem,
+            },
+            error => error,
+        })?;
+        if let Some(source) = source {
             step.mounts.push(StepMount {
                 target: mount.dest.clone(),
                 source,
@@ -163,7 +172,11 @@ async fn mount_source(
     match &mount.kind {
         MountKind::Tmpfs { size } => {
             let size = (*size > 0).then_some(*size);
-            Ok(Some(MountSource::Tmpfs { size, mode: 0o1777 }))
+            Ok(Some(MountSource::Tmpfs {
+                size,
+                mode: 0o1777,
+                access,
+            }))
         }
         MountKind::Secret(secret) => secret_file(build, secret),
         MountKind::Ssh(agent) => socket(build, agent, held),
@@ -183,6 +196,7 @@ async fn mount_source(
             }))
         }
         MountKind::Bind => {
+            check_selector(build, &input, &mount.selector).await?;
             let lowers = build.layers.dirs(&input).await?;
             let selector = mount.selector.clone();
             if mount.readonly && mount.output.is_none() {
@@ -207,6 +221,21 @@ async fn mount_source(
             }))
         }
     }
+}
+
+/// Checks that what a mount shows is there.
+async fn check_selector(build: &BuildContext, input: &Ref, selector: &str) -> Result<(), EngineError> {
+    let path = TreePath::clean(selector).map_err(EngineError::Path)?;
+    if path.is_root() {
+        return Ok(());
+    }
+    let tree = build.layers.tree(input).await?;
+    // Links in a circle are for the kernel to name.
+    if let Err(kiln_tree::ResolveError::NotFound { .. }) = tree.resolve_existing(&path) {
+        let path = path.to_string();
+        return Err(EngineError::File(kiln_tree::OpError::NotFound { path }));
+    }
+    Ok(())
 }
 
 fn secret_file(build: &BuildContext, secret: &SecretMount) -> Result<Option<MountSource>, EngineError> {

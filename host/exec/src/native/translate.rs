@@ -141,7 +141,10 @@ pub(crate) fn translate(mount: &StepMount, sandboxed: bool) -> Mount {
         }
         MountSource::Device(node) => (device(node), defaults::NO_SUID | defaults::NO_EXEC),
         MountSource::Overlay { access, .. } => (overlay(&mount.source), devices | protected(access)),
-        MountSource::Tmpfs { size, mode } => (tmpfs(*size, *mode), devices | defaults::NO_SUID),
+        MountSource::Tmpfs { size, mode, access } => {
+            let attributes = devices | defaults::NO_SUID | protected(access);
+            (tmpfs(*size, *mode), attributes)
+        }
         MountSource::File {
             content,
             mode,

@@ -109,6 +109,7 @@ fn read_only_root(f: &Fixture<'_>) {
                 MountSource::Tmpfs {
                     size: None,
                     mode: 0o1777,
+                    access: Access::ReadWrite,
                 },
             )],
         ),
@@ -222,6 +223,7 @@ fn tmpfs(f: &Fixture<'_>) {
     let source = MountSource::Tmpfs {
         size: Some(1 << 20),
         mode: 0o1777,
+        access: Access::ReadWrite,
     };
     f.check(with(step, vec![mount("/t", source)]), "1777\n1024\nfine");
 }
@@ -270,6 +272,7 @@ fn nested(f: &Fixture<'_>) {
             MountSource::Tmpfs {
                 size: None,
                 mode: 0o755,
+                access: Access::ReadWrite,
             },
         ),
         mount("/c/t/s", secret),
@@ -285,6 +288,7 @@ fn link_inside(f: &Fixture<'_>) {
     let t = || MountSource::Tmpfs {
         size: None,
         mode: 0o755,
+        access: Access::ReadWrite,
     };
     let secret = MountSource::File {
         content: b"s".as_slice().into(),
@@ -363,6 +367,7 @@ fn no_trace(f: &Fixture<'_>) {
             MountSource::Tmpfs {
                 size: None,
                 mode: 0o755,
+                access: Access::ReadWrite,
             },
         ),
         mount("/run/secrets/s", secret),
@@ -371,6 +376,7 @@ fn no_trace(f: &Fixture<'_>) {
             MountSource::Tmpfs {
                 size: None,
                 mode: 0o755,
+                access: Access::ReadWrite,
             },
         ),
     ];
