@@ -436,7 +436,7 @@ fn run_graph_and_test_need_no_build() {
 #[test]
 fn a_new_plugin_has_all_that_its_readme_names() {
     let (kiln, project) = (Kiln::new(), project("well-behaved"));
-    for lang in ["rust", "python", "javascript"] {
+    for lang in ["rust", "python", "javascript", "c"] {
         let _made = kiln_in(
             &kiln,
             &project,

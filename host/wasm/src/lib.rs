@@ -4,6 +4,7 @@
 //! plugin returns is hostile and is checked before it leaves this crate. Knows nothing of where components come from
 //! and of what the engine does with an answer.
 
+mod c_bindings;
 mod call;
 mod compiler;
 mod component;
@@ -13,6 +14,7 @@ mod memo;
 mod runtime;
 mod v0_1;
 
+pub use c_bindings::c_bindings;
 pub use compiler::CompileError;
 pub use compiler::Compiler;
 pub use inspect::componentize;

@@ -1,18 +1,22 @@
-"""A frontend for build files with the lines `from IMAGE`, `run COMMAND`, `copy SOURCE DESTINATION`, `cmd PROGRAM`."""
+"""A frontend for images of Debian packages, files and a command, written down as a small part of YAML."""
 
 import json
 
 from wit_world import exports
 from wit_world.imports import build
 from wit_world.imports.graph import (
-    CopyAction, Definition, Exec, FileAct_Copy, FileAction, FileInput_Scratch, FileInput_Vertex, Input, Mount,
+    CopyAction, Definition, Exec, FileAct_Copy, FileAction, FileInput_Action, FileInput_Vertex, Input, Mount,
     MountKind_Bind, Network, Op_Exec, Op_File, Op_Source, Security, Source, Vertex,
 )
 from wit_world.imports.lowering import Description, Failure, Lowered, Output
 from wit_world.imports.types import Diagnostic, Position, Severity, SourceFile, Span
 from componentize_py_types import Err
 
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENV = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"]
+
+
+class Wrong(Exception):
+    """A line of the build file, and what is wrong with it."""
 
 
 def failure(message, line=0, sources=()):
@@ -20,17 +24,73 @@ def failure(message, line=0, sources=()):
     return Err(Failure([Diagnostic(Severity.ERROR, "", message, [], None, None, spans)], list(sources)))
 
 
-def exec_op(command, rootfs):
+def parse(text):
+    image, section = {"base": "", "line": 1, "packages": [], "files": [], "command": ""}, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        item = line.strip()
+        key, colon, value = (part.strip() for part in item.partition(":"))
+        if not item or item.startswith("#"):
+            continue
+        elif line.startswith(" ") and section == "packages":
+            if not item.startswith("- "):
+                raise Wrong(number, "expected `- PACKAGE`")
+            image["packages"].append(item[2:].strip())
+        elif not colon:
+            raise Wrong(number, "expected `FILE: PATH`" if line.startswith(" ") and section == "files"
+                        else "expected `KEY: VALUE`")
+        elif line.startswith(" ") and section == "files":
+            image["files"].append((key, value))
+        elif key in ("base", "packages", "files", "command"):
+            section = key
+            if key in ("base", "command"):
+                image[key] = value
+            if key == "base":
+                image["line"] = number
+        else:
+            raise Wrong(number, f"unknown key `{key}`: expected base, packages, files or command")
+    if not image["base"]:
+        raise Wrong(1, "`base` is missing: it names the image to start from")
+    return image
+
+
+def install(packages, rootfs):
+    command = f"apt-get update && apt-get install --yes --no-install-recommends {packages}"
     root = Mount(rootfs, "", "/", 0, False, MountKind_Bind())
-    return Op_Exec(Exec(["/bin/sh", "-c", command], [PATH], "/", "", [], [], "", [], "", [root],
+    return Op_Exec(Exec(["/bin/sh", "-c", command], ENV, "/", "", [], [], "", [], "", [root],
                         Network.SANDBOX, Security.SANDBOX, [], [], []))
 
 
-def copy_op(context, rootfs, source, dest):
-    copy = CopyAction(FileInput_Vertex(context), "/" + source.lstrip("/"), dest, None, 0o755, "", True, True, False,
-                      True, False, False, None, [], [], False, [])
-    on = FileInput_Vertex(rootfs) if rootfs else FileInput_Scratch()
-    return Op_File([FileAction(on, FileAct_Copy(copy), 0)])
+def copies(context, rootfs, files):
+    for index, (source, dest) in enumerate(files):
+        copy = CopyAction(FileInput_Vertex(context), f"/{source}", dest, None, 0o755, "", True, True, False, True,
+                          False, False, None, [], [], False, [])
+        on = FileInput_Action(index - 1) if index else FileInput_Vertex(rootfs)
+        yield FileAction(on, FileAct_Copy(copy), 0 if index + 1 == len(files) else None)
+
+
+def lower(image, request):
+    platform, vertices = (request.platforms or [request.build_platform])[0], []
+
+    def add(op, name):
+        vertices.append(Vertex(op, platform, name, [], False, None))
+        return Input(len(vertices) - 1, 0)
+
+    try:
+        resolved = build.resolve_image(f"docker-image://{image['base']}", platform, "", "")
+    except Err as error:
+        raise Wrong(image["line"], error.value.value)
+    rootfs = add(Op_Source(Source(f"docker-image://{resolved.reference}", [])), f"from {image['base']}")
+    if image["packages"]:
+        packages = " ".join(image["packages"])
+        rootfs = add(install(packages, rootfs), f"install {packages}")
+    if image["files"]:
+        context = add(Op_Source(Source("local://context", [])), "load the context")
+        actions = list(copies(context, rootfs, image["files"]))
+        rootfs = add(Op_File(actions), "copy " + " ".join(source for source, _ in image["files"]))
+    config = {"architecture": platform.architecture, "os": platform.os,
+              "config": {"Cmd": ["/bin/sh", "-c", image["command"]]}}
+    config = json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()
+    return Lowered(Definition(vertices, []), [Output(platform, rootfs, config, [])], [], [])
 
 
 class Frontend(exports.Frontend):
@@ -42,37 +102,8 @@ class Frontend(exports.Frontend):
 
     def lower(self, request, files):
         data = files.read(request.source_name, 1 << 20)
-        sources = [SourceFile(request.source_name, "text", data)]
-        platform = (request.platforms or [request.build_platform])[0]
-        vertices, rootfs, local, cmd = [], None, None, "/bin/sh"
-
-        def add(op, name):
-            vertices.append(Vertex(op, platform, name, [], False, None))
-            return Input(len(vertices) - 1, 0)
-
-        for number, line in enumerate(data.decode().splitlines(), 1):
-            word, _, rest = line.strip().partition(" ")
-            rest = rest.strip()
-            if word == "" or word.startswith("#"):
-                continue
-            elif word == "from":
-                try:
-                    image = build.resolve_image(f"docker-image://{rest}", platform, "", "")
-                except Err as error:
-                    raise failure(error.value.value, number, sources)
-                rootfs = add(Op_Source(Source(f"docker-image://{image.reference}", [])), f"from {rest}")
-            elif word == "run":
-                rootfs = add(exec_op(rest, rootfs), f"run {rest}")
-            elif word == "copy" and " " in rest:
-                source, _, dest = rest.partition(" ")
-                local = local or add(Op_Source(Source("local://context", [])), "load the context")
-                rootfs = add(copy_op(local, rootfs, source, dest.strip()), f"copy {rest}")
-            elif word == "copy":
-                raise failure("expected `copy SOURCE DESTINATION`", number, sources)
-            elif word == "cmd":
-                cmd = rest
-            else:
-                raise failure(f"unknown word `{word}`: expected from, run, copy or cmd", number, sources)
-        config = {"architecture": platform.architecture, "os": platform.os, "config": {"Cmd": [cmd]}}
-        config = json.dumps(config, separators=(",", ":")).encode()
-        return Lowered(Definition(vertices, []), [Output(platform, rootfs, config, [])], [], [])
+        try:
+            return lower(parse(data.decode()), request)
+        except Wrong as wrong:
+            line, message = wrong.args
+            raise failure(message, line, [SourceFile(request.source_name, "yaml", data)])

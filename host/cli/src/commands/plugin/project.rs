@@ -56,6 +56,7 @@ enum Language {
     Rust,
     Python,
     Javascript,
+    C,
 }
 
 fn frontend_world() -> String {
@@ -72,6 +73,7 @@ pub(super) fn run(args: &BuildPluginArgs) -> Result<u8, Failure> {
         Language::Rust => rust(&args.folder)?,
         Language::Python => python(&args.folder, &project)?,
         Language::Javascript => javascript(&args.folder, &project)?,
+        Language::C => c(&args.folder, &project)?,
     };
     let component = kiln_wasm::componentize(&project.name, &built).map_err(|e| failed(&e))?;
     let manifest = Manifest {
@@ -243,5 +245,45 @@ fn javascript(folder: &Path, project: &Project) -> Result<Vec<u8>, Failure> {
     ]);
     command.arg(&built);
     tool(&mut command, "install Node.js: https://nodejs.org")?;
+    read(&built)
+}
+
+/// Programs that compile C for WebAssembly, best first; `python-zig` is what PyPI's `ziglang` brings.
+const C_COMPILERS: [&str; 2] = ["zig", "python-zig"];
+
+fn c(folder: &Path, project: &Project) -> Result<Vec<u8>, Failure> {
+    let scratch = tempfile::tempdir().map_err(|e| Failure::io("make a directory", &e))?;
+    let source = project.source.as_deref().unwrap_or("plugin.c");
+    let bindings = kiln_wasm::c_bindings(&project.name, &folder.join("wit"), &project.world);
+    let mut inputs = Vec::new();
+    for (name, data) in bindings.map_err(|e| failed(&e))? {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, data).map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))?;
+        if path.extension().is_some_and(|extension| extension != "h") {
+            inputs.push(path);
+        }
+    }
+    let compiler = C_COMPILERS
+        .into_iter()
+        .find(|name| output(name, &["version"]).is_some());
+    let built = scratch.path().join("plugin.wasm");
+    let mut command = Command::new(compiler.unwrap_or(C_COMPILERS[0]));
+    command
+        .current_dir(folder)
+        .args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor"]);
+    // Names of functions stay for backtraces; the stack is sixteen megabytes unless it is said.
+    command.args(["-Os", "-Wall", "-Wl,--strip-debug", "-Wl,-z,stack-size=262144"]);
+    command.arg("-I").arg(scratch.path());
+    command
+        .arg("-o")
+        .arg(&built)
+        .arg(source)
+        .args(inputs)
+        // Its cache is of no use to anybody else.
+        .env("ZIG_LOCAL_CACHE_DIR", scratch.path().join("zig"));
+    tool(
+        &mut command,
+        "type `pip install ziglang`, or install https://ziglang.org",
+    )?;
     read(&built)
 }

@@ -33,6 +33,7 @@ enum Language {
     Rust,
     Python,
     Javascript,
+    C,
 }
 
 macro_rules! files {
@@ -53,7 +54,7 @@ const WIT: Files = files! {
 };
 const COMMON: Files = files! {
     "README.md" = "sdk/templates/frontend/README.md",
-    "tests/hello/input/build.txt" = "sdk/templates/frontend/build.txt",
+    "tests/hello/input/image.yaml" = "sdk/templates/frontend/image.yaml",
     "tests/hello/input/hello.sh" = "sdk/templates/frontend/hello.sh",
     "tests/hello/expected.txt" = "sdk/templates/frontend/expected.txt",
 };
@@ -72,6 +73,12 @@ const JAVASCRIPT: Files = files! {
     "plugin.toml" = "sdk/templates/frontend/javascript/plugin.toml",
     "package.json" = "sdk/templates/frontend/javascript/package.json",
     "app.js" = "sdk/templates/frontend/javascript/app.js",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+
+const C: Files = files! {
+    "plugin.toml" = "sdk/templates/frontend/c/plugin.toml",
+    "plugin.c" = "sdk/templates/frontend/c/plugin.c",
     ".gitignore" = "sdk/templates/frontend/gitignore",
 };
 
@@ -101,12 +108,13 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         Language::Rust => RUST,
         Language::Python => PYTHON,
         Language::Javascript => JAVASCRIPT,
+        Language::C => C,
     };
     for (name, text) in [WIT, COMMON, own].concat() {
         write(&folder.join(name), &text.replace("PLUGIN_NAME", &args.name))?;
     }
     let next = format!(
-        "{}\n\nnext:\n  cd {0}\n  kiln plugin build\n  kiln plugin test ./{}.wasm --file build.txt\n",
+        "{}\n\nnext:\n  cd {0}\n  kiln plugin build\n  kiln plugin test ./{}.wasm --file image.yaml\n",
         folder.display(),
         args.name
     );

@@ -1,0 +1,157 @@
+//! The same small frontend in each language gives the same graph, byte for byte, and the same words for what is wrong.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use kiln_tests::support::Kiln;
+use kiln_tests::support::Outcome;
+use kiln_tests::support::Running;
+
+/// Longest that building a plugin may take: the first one in Rust builds what it depends on.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// The graph of the sample in every template.
+const GRAPH: &str = "graph    sha256:37e349dba55d808c15f8ca0c147375492a31d6fdb8fbc42679836d2c9bae798b\n";
+
+/// Build files that are wrong: the place and what is said of it.
+const WRONG: [(&str, &str, &str); 5] = [
+    (
+        "packages:\n  - curl\n",
+        "image.yaml:1",
+        "`base` is missing: it names the image to start from",
+    ),
+    (
+        "base: debian\nports: 80\n",
+        "image.yaml:2",
+        "unknown key `ports`: expected base, packages, files or command",
+    ),
+    (
+        "base: debian\npackages:\n\n  curl\n",
+        "image.yaml:4",
+        "expected `- PACKAGE`",
+    ),
+    (
+        "base: debian\nfiles:\n  hello\n",
+        "image.yaml:3",
+        "expected `FILE: PATH`",
+    ),
+    ("# a\nbase debian\n", "image.yaml:2", "expected `KEY: VALUE`"),
+];
+
+/// Build files that are unusual, and their graphs: all languages must read them alike.
+const UNUSUAL: [(&str, &str); 3] = [
+    (
+        "base: debian:13\ncommand: echo \"a\\b\" é\n",
+        "graph sha256:707c346d2005560f2095b0912fda0b43673fa7ac486d8e01bffe0692a4f5a47d\n",
+    ),
+    (
+        "command: true\nbase:    docker.io/library/debian:13   \npackages:\n   -   a  \n# no\n  - b\n\nfiles:\n  a: /b\n  c/d: /e/\n",
+        "graph sha256:09e7c9c0cbcc6247bf7aeb2bc0d03d17664bad111b30e8cf0810baf8b8b1ff59\n",
+    ),
+    (
+        "base: a\npackages:\nfiles:\n",
+        "graph sha256:9c21dfb7184c1bbd807ab2f4894b22d73f4e97b7789a276f79bf7ea663e65a73\n",
+    ),
+];
+
+/// A project in one language.
+struct Plugin {
+    kiln: Kiln,
+    folder: PathBuf,
+}
+
+impl Plugin {
+    /// Starts a project as its author does, and builds it.
+    #[track_caller]
+    fn build(language: &str) -> Self {
+        let roots =
+            std::env::var("KILN_TEST_ROOTS").expect("KILN_TEST_ROOTS is not set: run `cargo xtask test`");
+        let tools = Path::new(&roots).join("tools");
+        assert!(
+            tools.join("py/bin/python-zig").exists(),
+            "no compilers at `{}`: run `cargo xtask test`",
+            tools.display()
+        );
+        let own = std::env::var("PATH").expect("a path");
+        let path = format!("{}:{own}", tools.join("py/bin").display());
+        let mut kiln = Kiln::new().env("PATH", &path);
+        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
+            if let Ok(value) = std::env::var(name) {
+                kiln = kiln.env(name, &value);
+            }
+        }
+        let folder = kiln.path(language);
+        let named = folder.display().to_string();
+        let _made = kiln
+            .run(&["plugin", "new", "sample", "--lang", language, "--folder", &named])
+            .ok();
+        if language == "javascript" {
+            std::os::unix::fs::symlink(tools.join("js/node_modules"), folder.join("node_modules"))
+                .expect("a link");
+        }
+        let plugin = Self { kiln, folder };
+        let _built = plugin.run("plugin build").ok();
+        plugin
+    }
+
+    /// Runs `kiln` in the project's folder.
+    #[track_caller]
+    fn run(&self, line: &str) -> Outcome {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut command: Command = self.kiln.command(&words);
+        command.current_dir(&self.folder);
+        Running::start(command).wait(PATIENCE)
+    }
+
+    /// Lowers a build file.
+    fn lower(&self, text: &str) -> Outcome {
+        std::fs::create_dir_all(self.folder.join("try")).expect("a folder");
+        std::fs::write(self.folder.join("try/image.yaml"), text).expect("a build file");
+        self.run("plugin graph ./sample.wasm try --file image.yaml")
+    }
+}
+
+fn conforms(language: &str) {
+    let plugin = Plugin::build(language);
+    let _tested = plugin.run("plugin test ./sample.wasm --file image.yaml").ok();
+    let ran = plugin.run("plugin run ./sample.wasm tests/hello/input --file image.yaml --runs 50");
+    let said = ran.ok().text();
+    assert!(said.contains(GRAPH), "{language}: {said}");
+    assert!(
+        !said.contains("not the same"),
+        "{language}: fuel differs between runs\n{said}"
+    );
+    for (text, place, message) in WRONG {
+        let said = plugin.lower(text).exits(1).all();
+        assert!(
+            said.contains(place) && said.contains(message),
+            "{language}: {text:?} gives\n{said}"
+        );
+    }
+    for (text, graph) in UNUSUAL {
+        let said = plugin.lower(text).ok().text();
+        assert!(said.starts_with(graph), "{language}: {text:?} gives\n{said}");
+    }
+}
+
+#[test]
+fn rust() {
+    conforms("rust");
+}
+
+#[test]
+fn c() {
+    conforms("c");
+}
+
+#[test]
+fn python() {
+    conforms("python");
+}
+
+#[test]
+fn javascript() {
+    conforms("javascript");
+}
