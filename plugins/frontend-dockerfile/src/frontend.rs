@@ -8,6 +8,7 @@ use crate::api::Output;
 use crate::api::Platform;
 use crate::api::Request;
 use crate::api::SourceFile;
+use crate::api::Span;
 use crate::fault::Fault;
 use crate::fault::Outcome;
 use crate::graph::Graph;
@@ -221,6 +222,7 @@ pub(crate) fn warning(session: &Session<'_>, finding: &Finding) -> Diagnostic {
     let mut diagnostic =
         Diagnostic::warning(finding.rule.name(), finding.message.clone()).at(session.span(finding.span));
     diagnostic.detail = vec![finding.rule.description().to_owned()];
+    diagnostic.detail.extend(finding.trigger.clone());
     diagnostic.url = Some(finding.rule.url());
     diagnostic
 }
@@ -234,10 +236,21 @@ pub(crate) fn failure(fault: &Fault, text: Option<(&dyn Host, &Text)>, findings:
     };
     let options = Options::default();
     let session = Session::new(host, &options, &text.name, &text.data);
-    error.spans = fault.spans.iter().map(|span| session.span(*span)).collect();
+    error.spans = fault.span.iter().map(|span| session.span(*span)).collect();
+    let mut sources = vec![text.source()];
+    if let Some(inside) = &fault.trigger {
+        let data = inside.trigger.text.as_bytes();
+        let shown = Session::new(host, &options, "", data).span(inside.span);
+        error.spans.push(Span { source: 1, ..shown });
+        sources.push(SourceFile {
+            name: inside.trigger.name(),
+            language: "Dockerfile".to_owned(),
+            data: data.to_vec(),
+        });
+    }
     let mut diagnostics = vec![error];
     diagnostics.extend(findings.iter().map(|finding| warning(&session, finding)));
-    Failure::new(diagnostics, vec![text.source()])
+    Failure::new(diagnostics, sources)
 }
 
 /// Arguments that mean something without being declared.

@@ -44,7 +44,7 @@ impl Syntax {
             return Ok(Self::Own { labs: false });
         };
         let place = Span::lines(directive.line, directive.line);
-        Self::named(directive.first_word()).map_err(|fault| fault.at(place))
+        Self::named(directive.first_word()).map_err(|fault| fault.within(place))
     }
 
     fn named(reference: &str) -> Outcome<Self> {
@@ -98,7 +98,7 @@ mod tests {
             Ok(Syntax::Component(reference)) => format!("component {reference}"),
             Err(fault) => format!(
                 "{}: {}",
-                fault.spans.first().map_or(0, |span| span.start.line),
+                fault.span.map_or(0, |span| span.start.line),
                 fault.message.split_inclusive("image:").next().unwrap_or_default()
             ),
         };

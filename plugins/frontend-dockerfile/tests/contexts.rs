@@ -48,12 +48,12 @@ fn an_archive_from_the_web_is_unpacked() {
 }
 
 #[test]
-fn a_fault_in_a_continued_line_has_all_its_lines() {
+fn a_fault_in_a_continued_line_has_its_own_place() {
     let (lowered, _) = Build::new("FROM scratch\nCOPY \\\n  --from=$X \\\n  a b\n").lower();
     let failure = lowered.expect_err("variables are not expanded there");
     let span = failure.diagnostics[0].spans[0];
-    assert_eq!((span.source, span.start.line, span.start.column), (0, 2, 1));
-    assert_eq!((span.end.line, span.end.column), (4, 6));
+    assert_eq!((span.source, span.start.line, span.start.column), (0, 3, 3));
+    assert_eq!((span.end.line, span.end.column), (3, 12));
     assert_eq!(failure.sources[0].name, "Dockerfile");
 }
 

@@ -82,12 +82,16 @@ pub(crate) struct Finding {
     pub(crate) rule: Rule,
     pub(crate) message: String,
     pub(crate) span: Span,
+    /// Which trigger of the base it is in, if it is in one.
+    pub(crate) trigger: Option<String>,
 }
 
 /// Collects what rules find.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Linter {
     config: Config,
+    /// Which trigger of a base is looked at, if one is.
+    pub(crate) trigger: Option<String>,
     /// What was found, in the order of looking.
     pub(crate) findings: Vec<Finding>,
 }
@@ -97,6 +101,7 @@ impl Linter {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
+            trigger: None,
             findings: Vec::new(),
         }
     }
@@ -104,7 +109,13 @@ impl Linter {
     /// Notes that a rule does not hold, unless it is off. `comments` are those above the instruction.
     pub(crate) fn report(&mut self, rule: Rule, span: Span, comments: &[String], message: String) {
         if self.config.allows(rule, comments) {
-            self.findings.push(Finding { rule, message, span });
+            let trigger = self.trigger.clone();
+            self.findings.push(Finding {
+                rule,
+                message,
+                span,
+                trigger,
+            });
         }
     }
 
@@ -122,6 +133,6 @@ impl Linter {
         Err(self
             .findings
             .first()
-            .map_or(fault.clone(), |first| fault.at(first.span)))
+            .map_or(fault.clone(), |first| fault.within(first.span)))
     }
 }

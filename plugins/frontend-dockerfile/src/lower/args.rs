@@ -73,10 +73,12 @@ impl Lowerer<'_> {
                     (Some(given), _) => Some(given.clone()),
                     (None, None) => None,
                     (None, Some(default)) => {
-                        let expanded = self
-                            .lex
-                            .process(default, &env)
-                            .map_err(|e| crate::fault::Fault::from(e.error).at(command.span()))?;
+                        let expanded = self.lex.process(default, &env).map_err(|e| {
+                            let place = command.node.place(default, e.at);
+                            crate::fault::Fault::from(e.error)
+                                .at(place)
+                                .within(command.span())
+                        })?;
                         used.extend(expanded.matched);
                         Some(expanded.text)
                     }

@@ -1,6 +1,7 @@
 //! Instructions that change the image's config, and WORKDIR.
 
 use super::Lowerer;
+use super::dispatch::Seen;
 use super::dispatch::expand_word;
 use super::dispatch::stays_out;
 use super::names::StepText;
@@ -32,7 +33,6 @@ use kiln_dockerfile_syntax::instructions::KeyValue;
 use kiln_dockerfile_syntax::ports;
 use kiln_dockerfile_syntax::signal;
 use kiln_dockerfile_syntax::span::Span;
-use std::collections::BTreeSet;
 
 /// Permissions of directories that WORKDIR makes.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -98,12 +98,12 @@ impl Lowerer<'_> {
             let value = match (self.args.get(&pair.key), &pair.value) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => {
-                    let mut unmatched = BTreeSet::new();
+                    let mut seen = Seen::default();
                     let env = &self.stages[at].state.env;
-                    let value = expand_word(&self.lex, env, default, &mut unmatched);
+                    let value = expand_word(&self.lex, env, default, &mut seen);
                     used = outline::variables(&self.lex, default, env);
-                    self.report_unmatched(at, command, &unmatched);
-                    Some(value?)
+                    self.report_unmatched(at, command, &seen.unmatched);
+                    Some(value.map_err(|e| seen.place(e.into(), &command.node))?)
                 }
                 (None, None) => {
                     let inherited = self.global_args.get(&pair.key).map(str::to_owned);
@@ -221,14 +221,18 @@ impl Lowerer<'_> {
         for word in words {
             let env = &self.stages[at].state.env;
             let expanded = self.lex.process(word, env);
-            let expanded = expanded.map_err(|e| Fault::from(e.error))?;
+            let expanded = expanded.map_err(|e| Fault::from(e.error).at(command.node.place(word, e.at)))?;
             self.report_unmatched(at, command, &expanded.unmatched);
-            specs.extend(expanded.words);
+            specs.extend(expanded.words.into_iter().map(|spec| (spec, word)));
         }
-        for spec in &specs {
+        for (spec, _) in &specs {
             self.check_port(spec, command);
         }
-        let ports = ports::parse(&specs)?;
+        let mut ports = Vec::new();
+        for (spec, word) in &specs {
+            let parsed = ports::parse(std::slice::from_ref(spec));
+            ports.extend(parsed.map_err(|e| Fault::from(e).at(command.node.place(word, 0)))?);
+        }
         let config = &mut self.stages[at].image.config;
         config
             .exposed_ports

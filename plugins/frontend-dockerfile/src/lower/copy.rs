@@ -20,6 +20,7 @@ use crate::lint::Rule;
 use crate::paths;
 use crate::paths::Slash;
 use crate::reference;
+use kiln_dockerfile_syntax::ast::Node;
 use kiln_dockerfile_syntax::chmod;
 use kiln_dockerfile_syntax::chmod::Chmod;
 use kiln_dockerfile_syntax::instructions::AddCommand;
@@ -174,9 +175,11 @@ impl Lowerer<'_> {
         let chmod = if job.chmod.is_empty() {
             None
         } else {
-            Some(chmod::parse(job.chmod)?)
+            let parsed = chmod::parse(job.chmod);
+            Some(parsed.map_err(|e| Fault::from(e).at(command.node.flag("chmod", 0)))?)
         };
-        job.check_checksum()?;
+        job.check_checksum()
+            .map_err(|fault| fault.at(command.node.flag("checksum", 0)))?;
         let env = self.stages[at].state.env.clone();
         let text = shown(command.code(), &self.lex, &|key| env.get(key).map(str::to_owned));
         let name = self.step_name(at, &StepText::new(text.clone(), step.on_build), &env);
@@ -189,8 +192,9 @@ impl Lowerer<'_> {
             name: &name,
         };
         let mut copies = Vec::new();
-        for source in &job.sources.paths {
-            copies.push(self.one_copy(&site, source)?);
+        for (number, source) in job.sources.paths.iter().enumerate() {
+            let copy = self.one_copy(&site, source);
+            copies.push(copy.map_err(|fault| fault.at(command.node.source(number)))?);
         }
         for content in &job.sources.contents {
             let path = paths::drop_drive(&content.path, &os)?;
@@ -273,7 +277,7 @@ impl Lowerer<'_> {
                 if job.kind == Kind::Copy {
                     return Err(Fault::new("source can't be a git ref for COPY"));
                 }
-                let git = wanted(*git, job)?;
+                let git = wanted(*git, job, &site.command.node)?;
                 let spans = vec![self.session.span(site.command.span())];
                 let input = self.git_source(&git, site.name, spans);
                 return Ok(plain_copy(FileInput::Vertex(input), "/", site.dest));
@@ -293,7 +297,8 @@ impl Lowerer<'_> {
         let file = http_filename(url);
         let mut attrs = vec![("http.filename", file.clone())];
         if !site.job.checksum.is_empty() {
-            check_digest(site.job.checksum)?;
+            check_digest(site.job.checksum)
+                .map_err(|fault| fault.at(site.command.node.flag("checksum", 0)))?;
             attrs.push(("http.checksum", site.job.checksum.to_owned()));
         }
         let meta = Meta {
@@ -376,17 +381,19 @@ impl Lowerer<'_> {
 }
 
 /// Adds what the flags say to what a git URL says.
-fn wanted(mut git: GitRef, job: &CopyJob<'_>) -> Outcome<GitRef> {
+fn wanted(mut git: GitRef, job: &CopyJob<'_>, node: &Node) -> Outcome<GitRef> {
     match (job.keep_git_dir, git.keep_git_dir) {
         (Some(flag), Some(query)) if flag != query => {
-            return Err(Fault::new("inconsistent keep-git-dir configuration"));
+            let fault = Fault::new("inconsistent keep-git-dir configuration");
+            return Err(fault.at(node.flag("keep-git-dir", 0)));
         }
         (flag, query) => git.keep_git_dir = query.or(flag),
     }
     if !job.checksum.is_empty() {
         if !git.checksum.is_empty() && git.checksum != job.checksum {
             let (flag, query) = (go::quote(job.checksum), go::quote(&git.checksum));
-            return Err(Fault::new(format!("checksum mismatch {flag} != {query}")));
+            let fault = Fault::new(format!("checksum mismatch {flag} != {query}"));
+            return Err(fault.at(node.flag("checksum", 0)));
         }
         job.checksum.clone_into(&mut git.checksum);
     }

@@ -10,6 +10,7 @@ use crate::fault::Outcome;
 use crate::go;
 use crate::lint::checks;
 use kiln_dockerfile_syntax::SyntaxError;
+use kiln_dockerfile_syntax::ast::Node;
 use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::Instruction;
 use kiln_dockerfile_syntax::shell::Lex;
@@ -45,15 +46,26 @@ impl Lowerer<'_> {
             Instruction::Healthcheck(health) => self.healthcheck(at, health, &command),
             Instruction::Expose(words) => return self.expose(at, words, &command),
             Instruction::User(user) => self.user(at, user),
-            Instruction::Volume(paths) => return self.volume(at, paths),
-            Instruction::Stopsignal(signal) => return self.stopsignal(at, signal),
+            Instruction::Volume(paths) => {
+                let empty = paths.iter().position(String::is_empty);
+                let done = self.volume(at, paths);
+                return done.map_err(|fault| fault.at(empty.and_then(|n| command.node.source(n))));
+            }
+            Instruction::Stopsignal(signal) => {
+                let done = self.stopsignal(at, signal);
+                return done.map_err(|fault| fault.at(command.node.source(0)));
+            }
             Instruction::Shell(words) => self.shell(at, words),
-            Instruction::Workdir(path) => return self.workdir(at, path, step, &command),
+            Instruction::Workdir(path) => {
+                let done = self.workdir(at, path, step, &command);
+                return done.map_err(|fault| fault.at(command.node.source(0)));
+            }
             Instruction::Run(run) => return self.run_step(at, run, step, &command),
             Instruction::Add(add) => return self.copy(at, &CopyJob::of_add(add), step, &command),
             Instruction::Copy(copy) => {
                 if let Some(source) = step.sources.first().copied().flatten() {
-                    self.check_defined(at, source, copy.from.as_deref().unwrap_or_default())?;
+                    self.check_defined(at, source, copy.from.as_deref().unwrap_or_default())
+                        .map_err(|fault| fault.at(command.node.flag("from", 0)))?;
                 }
                 return self.copy(at, &CopyJob::of_copy(copy), step, &command);
             }
@@ -74,18 +86,23 @@ impl Lowerer<'_> {
 
     /// Expands the words of an instruction and the content of its heredocs.
     fn expand(&mut self, at: usize, command: &mut Command) -> Outcome<()> {
-        let mut unmatched = BTreeSet::new();
+        let mut seen = Seen::default();
         let env = &self.stages[at].state.env;
         let done = if let Instruction::Arg(_) = command.instruction {
             Ok(())
         } else {
-            command.expand(&mut |word| expand_word(&self.lex, env, word, &mut unmatched))
+            command
+                .expand(&mut |word| expand_word(&self.lex, env, word, &mut seen))
+                .map_err(Fault::from)
         };
         let lex = Lex::for_heredoc();
-        let done = done
-            .and_then(|()| command.expand_contents(&mut |text| expand_word(&lex, env, text, &mut unmatched)));
-        self.report_unmatched(at, command, &unmatched);
-        done.map_err(Fault::from)
+        let done = done.and_then(|()| {
+            command
+                .expand_contents(&mut |text| expand_word(&lex, env, text, &mut seen))
+                .map_err(Fault::from)
+        });
+        self.report_unmatched(at, command, &seen.unmatched);
+        done.map_err(|fault| seen.place(fault, &command.node))
     }
 
     /// Notes variables that nobody sets.
@@ -101,20 +118,35 @@ impl Lowerer<'_> {
     }
 }
 
+/// What was seen while words were expanded.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Variables that nobody sets.
+    pub(super) unmatched: BTreeSet<String>,
+    /// The word that cannot be expanded, and the byte where that starts.
+    wrong: Option<(String, usize)>,
+}
+
+impl Seen {
+    /// Puts a fault at the word that could not be expanded, if that is the reason.
+    pub(super) fn place(&self, mut fault: Fault, node: &Node) -> Fault {
+        if let Some((word, at)) = &self.wrong {
+            fault.span = node.place(word, *at).or(fault.span);
+        }
+        fault
+    }
+}
+
 /// Expands a word and notes which variables are not set.
-pub(super) fn expand_word(
-    lex: &Lex,
-    env: &Env,
-    word: &str,
-    unmatched: &mut BTreeSet<String>,
-) -> Result<String, SyntaxError> {
+pub(super) fn expand_word(lex: &Lex, env: &Env, word: &str, seen: &mut Seen) -> Result<String, SyntaxError> {
     match lex.process(word, env) {
         Ok(expanded) => {
-            unmatched.extend(expanded.unmatched);
+            seen.unmatched.extend(expanded.unmatched);
             Ok(expanded.text)
         }
         Err(error) => {
-            unmatched.extend(error.unmatched);
+            seen.unmatched.extend(error.unmatched);
+            seen.wrong = Some((word.to_owned(), error.at));
             Err(error.error)
         }
     }

@@ -42,7 +42,7 @@ impl Lowerer<'_> {
                 _ => false,
             });
         self.epoch = self.resolve_epoch(&value).map_err(|fault| match declared {
-            Some(command) if !self.args.contains_key(NAME) => fault.at(command.span()),
+            Some(command) if !self.args.contains_key(NAME) => fault.within(command.span()),
             _ => fault,
         })?;
         self.created = self.epoch.map(rfc3339);
@@ -108,7 +108,9 @@ impl Lowerer<'_> {
         };
         let name = stage.name.as_deref().unwrap_or_default();
         let label = format!("[internal] resolve SOURCE_DATE_EPOCH source stage {name}");
-        let source = self.stage_source(stage).map_err(|fault| fault.at(stage.span()))?;
+        let source = self
+            .stage_source(stage)
+            .map_err(|fault| fault.within(stage.span()))?;
         Ok(Some((source, label)))
     }
 

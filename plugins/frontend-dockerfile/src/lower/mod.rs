@@ -25,6 +25,7 @@ use crate::api::Platform;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::fault::Outcome;
+use crate::fault::Trigger;
 use crate::graph::Graph;
 use crate::graph::Meta;
 use crate::image::Image;
@@ -211,14 +212,14 @@ impl<'a> Lowerer<'a> {
         stage.state.user.clone_from(&stage.image.config.user);
         let steps = std::mem::take(&mut stage.steps);
         for step in &steps {
-            self.dispatch(at, step).map_err(|fault| {
-                let fault = fault.at(step.command.span());
-                match step.on_build {
-                    true => fault.in_trigger(&step.command.node.original),
-                    false => fault,
-                }
+            let span = step.command.span();
+            self.lint.trigger = step.trigger.as_ref().map(Trigger::name);
+            self.dispatch(at, step).map_err(|fault| match &step.trigger {
+                Some(trigger) => fault.in_trigger(trigger, span),
+                None => fault.within(span),
             })?;
         }
+        self.lint.trigger = None;
         self.stages[at].steps = steps;
         Ok(())
     }

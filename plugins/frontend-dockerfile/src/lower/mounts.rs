@@ -44,23 +44,36 @@ impl Lowerer<'_> {
     pub(super) fn run_mounts(&mut self, at: usize, run: &RunCommand, step: &Step) -> Outcome<Mounts> {
         let mut out = Mounts::default();
         for (number, flag) in run.mounts.iter().enumerate() {
-            let source = step.sources.get(number).copied().flatten();
-            match flag.kind {
-                MountType::Secret => {
-                    self.outline.secret(at, flag, step.command.span());
-                    secret(flag, &mut out)?;
-                }
-                MountType::Ssh => {
-                    self.outline.agent(at, flag, step.command.span());
-                    agent(flag, &mut out)?;
-                }
-                MountType::Bind | MountType::Cache | MountType::Tmpfs => {
-                    let plain = self.plain_mount(at, flag, source)?;
-                    out.plain.push(plain);
-                }
-            }
+            self.run_mount(at, flag, (step, number), &mut out)
+                .map_err(|fault| fault.at(step.command.node.flag("mount", number)))?;
         }
         Ok(out)
+    }
+
+    /// Lowers the mount of a step with that number.
+    fn run_mount(
+        &mut self,
+        at: usize,
+        flag: &Mount,
+        (step, number): (&Step, usize),
+        out: &mut Mounts,
+    ) -> Outcome<()> {
+        let source = step.sources.get(number).copied().flatten();
+        match flag.kind {
+            MountType::Secret => {
+                self.outline.secret(at, flag, step.command.span());
+                secret(flag, out)
+            }
+            MountType::Ssh => {
+                self.outline.agent(at, flag, step.command.span());
+                agent(flag, out)
+            }
+            MountType::Bind | MountType::Cache | MountType::Tmpfs => {
+                let plain = self.plain_mount(at, flag, source)?;
+                out.plain.push(plain);
+                Ok(())
+            }
+        }
     }
 
     fn plain_mount(&mut self, at: usize, flag: &Mount, source: Option<usize>) -> Outcome<graph::Mount> {

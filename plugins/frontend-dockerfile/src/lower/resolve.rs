@@ -39,7 +39,7 @@ impl Lowerer<'_> {
             return Ok(());
         }
         let span = stage.span;
-        let done = self.resolve_named(at, wanted).map_err(|fault| fault.at(span));
+        let done = self.resolve_named(at, wanted).map_err(|fault| fault.within(span));
         if only_read {
             self.stages[at].progress = Progress::Done;
         }

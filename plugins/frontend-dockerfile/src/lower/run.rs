@@ -49,6 +49,7 @@ impl Lowerer<'_> {
             return Err(Fault::new(
                 "device feature is only supported in Dockerfile frontend 1.14.0-labs or later",
             )
+            .at(command.node.flag("device", 0))
             .help("put `# syntax=docker/dockerfile:1-labs` in the first line"));
         }
         let paths = self.stages[at].paths;

@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
         lint::Config::parse(check.first_word()).map_err(|e| {
             Fault::new(e)
                 .wrap("failed to parse check options")
-                .at(Span::lines(check.line, check.line))
+                .within(Span::lines(check.line, check.line))
         })
     }
 

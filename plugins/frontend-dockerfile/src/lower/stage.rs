@@ -4,6 +4,7 @@ use crate::api::Input;
 use crate::api::Platform;
 use crate::env::Env;
 use crate::fault::Fault;
+use crate::fault::Trigger;
 use crate::image::Image;
 use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::Stage as Source;
@@ -32,6 +33,8 @@ pub(crate) struct Step {
     pub(crate) sources: Vec<Option<usize>>,
     /// It comes from a trigger of the base.
     pub(crate) on_build: bool,
+    /// That trigger.
+    pub(crate) trigger: Option<Trigger>,
 }
 
 /// How far a stage is.
@@ -125,6 +128,7 @@ impl Stage {
             command: command.clone(),
             sources: Vec::new(),
             on_build: false,
+            trigger: None,
         };
         Self {
             name: source.name.clone(),
@@ -166,7 +170,7 @@ impl Stage {
 
     /// Adds the place of FROM to a fault.
     pub(crate) fn fault(&self, fault: impl Into<Fault>) -> Fault {
-        fault.into().at(self.span)
+        fault.into().within(self.span)
     }
 }
 

@@ -8,6 +8,7 @@ use super::stage::Stage;
 use super::stage::Step;
 use crate::fault::Fault;
 use crate::fault::Outcome;
+use crate::fault::Trigger;
 use crate::go;
 use crate::lint::Rule;
 use crate::lint::checks;
@@ -27,17 +28,17 @@ impl Lowerer<'_> {
             let span = source.span();
             let name = self
                 .expand_from(source, &source.base_name)
-                .map_err(|f| f.at(span))?;
+                .map_err(|f| f.within(span))?;
             if name.text.is_empty() {
                 let text = format!("base name ({}) should not be blank", source.base_name);
-                return Err(Fault::new(text).at(span));
+                return Err(Fault::new(text).at(source.node.source(0)).within(span));
             }
             let mut used = name.matched;
             let mut stage = Stage::new(source, name.text);
             if let Some(text) = source.platform.as_deref().filter(|p| !p.is_empty()) {
                 stage.platform = Some(
                     self.read_platform(source, text, &mut used)
-                        .map_err(|f| f.at(span))?,
+                        .map_err(|f| f.at(source.node.flag("platform", 0)).within(span))?,
                 );
             }
             if let Some(name) = &stage.name {
@@ -95,7 +96,7 @@ impl Lowerer<'_> {
         let mut known: Vec<&str> = env.keys().collect();
         known.extend(self.outline.declared());
         checks::undefined_in_from(&mut self.lint, source, unmatched, &known);
-        result.map_err(|e| e.error.into())
+        result.map_err(|e| Fault::from(e.error).at(source.node.place(word, e.at)))
     }
 
     /// Reads `--platform` of FROM.
@@ -177,7 +178,7 @@ impl Lowerer<'_> {
             let mut steps = std::mem::take(&mut self.stages[at].steps);
             for step in &mut steps {
                 self.connect(at, step)
-                    .map_err(|fault| fault.at(step.command.span()))?;
+                    .map_err(|fault| fault.within(step.command.span()))?;
             }
             self.stages[at].steps = steps;
         }
@@ -193,7 +194,12 @@ impl Lowerer<'_> {
         let span = step.command.span();
         step.sources = match &step.command.instruction {
             Instruction::Copy(copy) => match copy.from.as_deref().filter(|from| !from.is_empty()) {
-                Some(from) => vec![Some(self.copy_source(from, span)?)],
+                Some(from) => {
+                    let source = self.copy_source(from, span);
+                    vec![Some(
+                        source.map_err(|fault| fault.at(step.command.node.flag("from", 0)))?,
+                    )]
+                }
                 None => Vec::new(),
             },
             Instruction::Run(run) => run
@@ -312,6 +318,15 @@ impl Lowerer<'_> {
         seen
     }
 
+    /// Returns what people call the base of a stage.
+    fn name_of_base(&self, at: usize) -> String {
+        let stage = &self.stages[at];
+        match stage.base {
+            Some(base) => self.stages[base].shown.clone(),
+            None => stage.base_name.split('@').next().unwrap_or_default().to_owned(),
+        }
+    }
+
     /// Puts the triggers of the base in front of a stage's steps; tells whether they bring new stages.
     fn take_triggers(&mut self, at: usize) -> Outcome<bool> {
         let stage = &mut self.stages[at];
@@ -327,18 +342,28 @@ impl Lowerer<'_> {
             }
         }
         let span = self.stages[at].span;
+        let base = self.name_of_base(at);
         let mut steps = Vec::new();
         let mut changed = false;
-        for text in triggers {
-            let mut command =
-                parse_trigger(&text).map_err(|e| Fault::new(e.to_string()).at(span).in_trigger(&text))?;
+        for (number, text) in triggers.into_iter().enumerate() {
+            let trigger = Trigger {
+                base: base.clone(),
+                number: number + 1,
+                text,
+            };
+            let mut command = parse_trigger(&trigger.text)
+                .map_err(|e| Fault::new(e.to_string()).at(e.span).in_trigger(&trigger, span))?;
             command.node.span = span;
             let mut step = Step {
                 command,
                 sources: Vec::new(),
                 on_build: true,
+                trigger: None,
             };
-            changed |= self.connect(at, &mut step).map_err(|fault| fault.at(span))?;
+            changed |= self
+                .connect(at, &mut step)
+                .map_err(|fault| fault.in_trigger(&trigger, span))?;
+            step.trigger = Some(trigger);
             steps.push(step);
         }
         let stage = &mut self.stages[at];

@@ -279,7 +279,7 @@ impl Question<'_> {
                 language: "Dockerfile",
             }],
             error: fault.map(|fault| BuildError {
-                location: fault.spans.first().copied().map(Location::of),
+                location: fault.whole.or(fault.span).map(Location::of),
                 message: fault.message,
             }),
         };

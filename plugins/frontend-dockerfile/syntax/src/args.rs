@@ -9,6 +9,13 @@ use std::ops::Range;
 /// The spaces between words that are not quoted.
 const SPACES: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
 
+/// What is wrong with the words of an instruction, and the bytes of the line it is about.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) error: SyntaxError,
+    pub(crate) range: Range<usize>,
+}
+
 fn is_space(c: char) -> bool {
     SPACES.contains(&c)
 }
@@ -83,7 +90,7 @@ fn one_flag(line: &str, range: Range<usize>) -> Piece {
 
 /// Reads the arguments in the form of the instruction, given by its name in lower case; tells whether they were a
 /// JSON array. Nothing is read of an instruction that does not exist.
-pub(crate) fn read(name: &str, rest: &str, escape: char) -> Result<(Vec<Piece>, bool), SyntaxError> {
+pub(crate) fn read(name: &str, rest: &str, escape: char) -> Result<(Vec<Piece>, bool), Wrong> {
     let plain = |pieces| Ok((pieces, false));
     match name {
         "add" | "copy" | "volume" => match json_words(rest, 0)? {
@@ -121,7 +128,7 @@ fn split(rest: &str) -> Vec<Piece> {
     out
 }
 
-fn maybe_json(rest: &str, from: usize) -> Result<(Vec<Piece>, bool), SyntaxError> {
+fn maybe_json(rest: &str, from: usize) -> Result<(Vec<Piece>, bool), Wrong> {
     Ok(match json_words(rest, from)? {
         Some(words) => (words, true),
         None => (whole(rest, from), false),
@@ -129,7 +136,7 @@ fn maybe_json(rest: &str, from: usize) -> Result<(Vec<Piece>, bool), SyntaxError
 }
 
 /// Reads a JSON array; text that is not one is no error, an array of other things than strings is.
-fn json_words(rest: &str, from: usize) -> Result<Option<Vec<Piece>>, SyntaxError> {
+fn json_words(rest: &str, from: usize) -> Result<Option<Vec<Piece>>, Wrong> {
     let text = &rest[from..];
     let start = from + (text.len() - text.trim_start().len());
     let Some(elements) = json::array(&rest[start..]) else {
@@ -137,19 +144,18 @@ fn json_words(rest: &str, from: usize) -> Result<Option<Vec<Piece>>, SyntaxError
     };
     let mut words = Vec::with_capacity(elements.len());
     for element in elements {
+        let range = element.range.start + start..element.range.end + start;
         let Some(text) = element.text else {
             let text = "when using JSON array syntax, arrays must be comprised of strings only";
-            return Err(SyntaxError::new(text));
+            let error = SyntaxError::new(text);
+            return Err(Wrong { error, range });
         };
-        words.push(Piece {
-            text,
-            range: element.range.start + start..element.range.end + start,
-        });
+        words.push(Piece { text, range });
     }
     Ok(Some(words))
 }
 
-fn health(rest: &str) -> Result<(Vec<Piece>, bool), SyntaxError> {
+fn health(rest: &str) -> Result<(Vec<Piece>, bool), Wrong> {
     let kind_end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     if kind_end == 0 {
         return Ok((Vec::new(), false));
@@ -162,7 +168,7 @@ fn health(rest: &str) -> Result<(Vec<Piece>, bool), SyntaxError> {
 }
 
 /// Reads `name=value` words, or the old form: a name, spaces, and all the rest as value.
-fn pairs(rest: &str, name: &str, escape: char) -> Result<Vec<Piece>, SyntaxError> {
+fn pairs(rest: &str, name: &str, escape: char) -> Result<Vec<Piece>, Wrong> {
     let words = words(rest, escape);
     let Some(first) = words.first() else {
         return Ok(Vec::new());
@@ -170,7 +176,11 @@ fn pairs(rest: &str, name: &str, escape: char) -> Result<Vec<Piece>, SyntaxError
     let mut out = Vec::new();
     if !first.text.contains('=') {
         let Some(key_end) = rest.find(is_space) else {
-            return Err(SyntaxError::new(format!("{name} must have two arguments")));
+            let error = SyntaxError::new(format!("{name} must have two arguments"));
+            return Err(Wrong {
+                error,
+                range: 0..rest.len(),
+            });
         };
         let value = rest.len() - rest[key_end..].trim_start_matches(is_space).len();
         out.push(piece(rest, 0..key_end));
@@ -180,7 +190,10 @@ fn pairs(rest: &str, name: &str, escape: char) -> Result<Vec<Piece>, SyntaxError
     }
     for word in words {
         let Some((key, value)) = word.text.split_once('=') else {
-            return Err(no_equals(&word.text));
+            return Err(Wrong {
+                error: no_equals(&word.text),
+                range: word.range,
+            });
         };
         let Range { start, end } = word.range;
         let middle = start + key.len();

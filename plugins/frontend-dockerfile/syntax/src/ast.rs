@@ -2,7 +2,10 @@
 
 use crate::directives::Directive;
 use crate::go;
+use crate::heredoc;
+use crate::span::Position;
 use crate::span::Span;
+use std::ops::Range;
 
 /// A Dockerfile, cut into instructions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,35 @@ pub struct Word {
     pub text: String,
     /// The place.
     pub span: Span,
+}
+
+impl Word {
+    /// Returns the place of some bytes of the text; the whole word's where quotes, escapes or line ends were removed
+    /// from it.
+    pub fn part(&self, range: Range<usize>) -> Span {
+        let Span { start, end } = self.span;
+        let verbatim =
+            start.line == end.line && end.column.checked_sub(start.column) == Some(self.text.len());
+        if !verbatim || range.end > self.text.len() {
+            return self.span;
+        }
+        let at = |byte: usize| Position {
+            column: start.column + byte,
+            ..start
+        };
+        Span {
+            start: at(range.start),
+            end: at(range.end),
+        }
+    }
+
+    /// Returns the place of the first such text in the word; the whole word's where it is not written like that.
+    pub fn part_of(&self, text: &str) -> Span {
+        match self.text.find(text) {
+            Some(at) => self.part(at..at + text.len()),
+            None => self.span,
+        }
+    }
 }
 
 /// An inline file: `<<EOF` and the lines up to `EOF`.
@@ -98,6 +130,39 @@ impl Node {
         self.span.line_range()
     }
 
+    /// Returns the place of a flag, by its name without `--`; of one that is repeated, of the `number`-th, from 0.
+    pub fn flag(&self, name: &str, number: usize) -> Option<Span> {
+        let is_it = |word: &&Word| {
+            let rest = word
+                .text
+                .strip_prefix("--")
+                .and_then(|text| text.strip_prefix(name));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        Some(self.flags.iter().filter(is_it).nth(number)?.span)
+    }
+
+    /// Returns the place of the `number`-th argument, from 0, that opens no heredoc.
+    pub fn source(&self, number: usize) -> Option<Span> {
+        let plain = |word: &&Word| !matches!(heredoc::parse(&word.text), Ok(Some(_)));
+        Some(self.args.iter().filter(plain).nth(number)?.span)
+    }
+
+    /// Returns the place of a text that is (a part of) a word or of an inline file, from its byte `at` on.
+    pub fn place(&self, text: &str, at: usize) -> Option<Span> {
+        let value = |word: &&Word| word.text.split_once('=').is_some_and(|(_, value)| value == text);
+        let words = || self.args.iter().chain(&self.flags);
+        let word = words()
+            .find(|word| word.text == text)
+            .or_else(|| words().find(value))
+            .or_else(|| words().find(|word| word.text.contains(text)));
+        if let Some(word) = word {
+            let from = word.text.rfind(text).unwrap_or_default() + at;
+            return Some(word.part(from..word.text.len().max(from)));
+        }
+        self.heredocs.iter().find_map(|heredoc| heredoc.place(text, at))
+    }
+
     fn dump(&self) -> String {
         let mut out = self.name.text.to_lowercase();
         if !self.flags.is_empty() {
@@ -112,5 +177,31 @@ impl Node {
             out.push_str(&format!(" ({})", sub.dump()));
         }
         out.trim().to_owned()
+    }
+}
+
+impl Heredoc {
+    /// Returns the place of a byte of the content, up to the end of its line, if the content is this.
+    fn place(&self, content: &str, at: usize) -> Option<Span> {
+        let same = match self.chomp {
+            true => heredoc::chomp(&self.content) == content,
+            false => self.content == content,
+        };
+        let before = content.get(..at).filter(|_| same)?;
+        let line = before.matches('\n').count();
+        let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+        let written = self.content.split('\n').nth(line)?;
+        let tabs = match self.chomp {
+            true => written.len() - written.trim_start_matches('\t').len(),
+            false => 0,
+        };
+        let place = |column| Position {
+            line: self.span.start.line + line,
+            column,
+        };
+        Some(Span {
+            start: place(tabs + column),
+            end: place(written.trim_end_matches('\r').len()),
+        })
     }
 }

@@ -119,6 +119,20 @@ impl Logical {
         }
     }
 
+    /// Returns the place of the word that opens a heredoc.
+    pub(crate) fn opener(&self, name: &str) -> Option<Span> {
+        let mut from = 0;
+        while let Some(at) = self.text[from..].find("<<").map(|at| at + from) {
+            let rest = self.text[at + 2..].trim_start_matches(['-', ' ', '\t', '\'', '"']);
+            if rest.starts_with(name) {
+                let end = self.text.len() - rest.len() + name.len();
+                return Some(self.span(at..end));
+            }
+            from = at + 2;
+        }
+        None
+    }
+
     /// Makes a word of a text that stands in a range of bytes.
     pub(crate) fn word(&self, piece: Piece) -> Word {
         Word {

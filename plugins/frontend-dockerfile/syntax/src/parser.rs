@@ -1,6 +1,7 @@
 //! Cuts a Dockerfile into instructions, and each into name, flags, words and heredocs.
 
 use crate::args;
+use crate::args::Wrong;
 use crate::ast::Ast;
 use crate::ast::Heredoc;
 use crate::ast::Node;
@@ -90,7 +91,7 @@ impl Parser<'_> {
         let line = trim_newline(raw);
         let trimmed = line.trim_start();
         let column = line.len() - trimmed.len() + if start == 1 { self.first_column } else { 0 };
-        let directive = self.directive(trimmed)?;
+        let directive = self.directive(trimmed, column)?;
         if is_comment(line) {
             if !directive {
                 self.comment(trimmed);
@@ -119,12 +120,20 @@ impl Parser<'_> {
         if empty_lines {
             self.warn_empty(&logical.text);
         }
-        let mut node = read_node(&logical, 0, self.escape, 0).map_err(|e| place(e, last))?;
+        let node = read_node(&logical, 0, self.escape, 0);
+        let mut node = node.map_err(|Wrong { error, range }| ParseError {
+            span: logical.span(range),
+            ..place(error, last)
+        })?;
         node.comments = std::mem::take(&mut self.comments);
         if node.may_have_heredocs() && logical.text.contains("<<") {
             let open = heredoc::in_line(&logical.text).map_err(|e| place(e, last))?;
             for heredoc in open {
-                let heredoc = self.heredoc(heredoc, start)?;
+                let name = heredoc.name.clone();
+                let heredoc = self.heredoc(heredoc, start).map_err(|error| ParseError {
+                    span: logical.opener(&name).unwrap_or(error.span),
+                    ..error
+                })?;
                 node.heredocs.push(heredoc);
             }
         }
@@ -133,7 +142,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn directive(&mut self, line: &str) -> Result<bool, ParseError> {
+    fn directive(&mut self, line: &str, indent: usize) -> Result<bool, ParseError> {
         let number = self.lines.number;
         let place = |message: &str| ParseError::lines(message, number, 0);
         let found = self
@@ -145,9 +154,11 @@ impl Parser<'_> {
                 "\\" => '\\',
                 "`" => '`',
                 other => {
-                    return Err(place(&format!(
-                        "invalid escape token '{other}' does not match ` or \\"
-                    )));
+                    let text = format!("invalid escape token '{other}' does not match ` or \\");
+                    return Err(ParseError {
+                        span: value_span(line, number, indent, other),
+                        ..place(&text)
+                    });
                 }
             };
         }
@@ -230,6 +241,16 @@ impl Parser<'_> {
     }
 }
 
+/// Returns the place of a directive's value.
+fn value_span(line: &str, number: usize, indent: usize, value: &str) -> Span {
+    let from = indent + line.rfind(value).unwrap_or_default();
+    let at = |column| Position { line: number, column };
+    Span {
+        start: at(from),
+        end: at(from + value.len()),
+    }
+}
+
 impl Node {
     fn may_have_heredocs(&self) -> bool {
         let node = self.sub.as_deref().unwrap_or(self);
@@ -238,7 +259,7 @@ impl Node {
 }
 
 /// Reads an instruction from a place in its line on.
-fn read_node(logical: &Logical, from: usize, escape: char, depth: usize) -> Result<Node, SyntaxError> {
+fn read_node(logical: &Logical, from: usize, escape: char, depth: usize) -> Result<Node, Wrong> {
     let text = &logical.text[from..];
     let (name, flags, rest) = args::split_command(text);
     let at = |piece: Piece| {
@@ -271,7 +292,10 @@ fn read_node(logical: &Logical, from: usize, escape: char, depth: usize) -> Resu
         node.span = logical.span(from..logical.text.len());
         return Ok(node);
     }
-    let (pieces, json) = args::read(&name, rest, escape)?;
+    let (pieces, json) = args::read(&name, rest, escape).map_err(|wrong| Wrong {
+        range: wrong.range.start + rest_at..wrong.range.end + rest_at,
+        ..wrong
+    })?;
     node.args = pieces.into_iter().map(within).collect();
     node.json = json;
     node.span = logical.span(from..logical.text.len());

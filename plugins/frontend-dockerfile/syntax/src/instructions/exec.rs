@@ -57,7 +57,10 @@ pub(super) fn shell(node: &Node) -> Result<Vec<String>, Fault> {
     match (node.args.is_empty(), node.json) {
         (true, _) => Err(at_least_one("SHELL")),
         (false, true) => Ok(texts(node)),
-        (false, false) => Err(Fault::new("SHELL requires the arguments to be in JSON form")),
+        (false, false) => {
+            let error = SyntaxError::new("SHELL requires the arguments to be in JSON form");
+            Err(Fault::at(error, node.args[0].span))
+        }
     }
 }
 
@@ -84,8 +87,8 @@ pub(super) fn run(node: &Node) -> Result<RunCommand, Fault> {
         command: command(node),
         mount_flags,
         mounts,
-        network: network(&flags)?,
-        security: security(&flags)?,
+        network: network(&flags).map_err(|fault| of_flag(fault, node, "network"))?,
+        security: security(&flags).map_err(|fault| of_flag(fault, node, "security"))?,
         devices,
         flags_used: flags.used(),
     })
@@ -101,6 +104,12 @@ fn flag_fault(node: &Node, prefix: &str, value: &str, error: SyntaxError) -> Fau
         error,
         span: flag.map(|word| word.span),
     }
+}
+
+/// Puts a fault at a flag.
+fn of_flag(mut fault: Fault, node: &Node, name: &str) -> Fault {
+    fault.span = fault.span.or_else(|| node.flag(name, 0));
+    fault
 }
 
 fn network(flags: &Flags) -> Result<Network, Fault> {
@@ -126,13 +135,14 @@ fn security(flags: &Flags) -> Result<Security, Fault> {
 
 /// Reads HEALTHCHECK. The flags of `NONE` are not looked at.
 pub(super) fn healthcheck(node: &Node) -> Result<HealthConfig, Fault> {
-    let Some((kind, words)) = node.args.split_first() else {
+    let Some((first, words)) = node.args.split_first() else {
         return Err(at_least_one("HEALTHCHECK"));
     };
-    let kind = kind.text.to_uppercase();
+    let kind = first.text.to_uppercase();
     if kind == "NONE" {
         if !words.is_empty() {
-            return Err(Fault::new("HEALTHCHECK NONE takes no arguments"));
+            let error = SyntaxError::new("HEALTHCHECK NONE takes no arguments");
+            return Err(Fault::at(error, words[0].span));
         }
         return Ok(HealthConfig {
             test: vec![kind],
@@ -148,29 +158,32 @@ pub(super) fn healthcheck(node: &Node) -> Result<HealthConfig, Fault> {
     ];
     let flags = parse_flags(&defs, &node.flags)?;
     if kind != "CMD" {
-        return Err(Fault::new(format!(
-            "Unknown type {} in HEALTHCHECK (try CMD)",
-            go::quote(&kind)
-        )));
+        let text = format!("Unknown type {} in HEALTHCHECK (try CMD)", go::quote(&kind));
+        return Err(Fault::at(SyntaxError::new(text), first.span));
     }
     let words: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
     let words = json_args(words, node.json);
     if words.is_empty() {
-        return Err(Fault::new("Missing command after HEALTHCHECK CMD"));
+        let error = SyntaxError::new("Missing command after HEALTHCHECK CMD");
+        return Err(Fault::at(error, first.span));
     }
     let mut test = vec![if node.json { "CMD" } else { "CMD-SHELL" }.to_owned()];
     test.extend(words);
     Ok(HealthConfig {
         test,
-        interval: interval(&flags, "interval")?,
-        timeout: interval(&flags, "timeout")?,
-        start_period: interval(&flags, "start-period")?,
-        start_interval: interval(&flags, "start-interval")?,
-        retries: retries(&flags)?,
+        interval: interval(&flags, node, "interval")?,
+        timeout: interval(&flags, node, "timeout")?,
+        start_period: interval(&flags, node, "start-period")?,
+        start_interval: interval(&flags, node, "start-interval")?,
+        retries: retries(&flags).map_err(|fault| of_flag(fault, node, "retries"))?,
     })
 }
 
-fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
+fn interval(flags: &Flags, node: &Node, name: &str) -> Result<i64, Fault> {
+    nanoseconds(flags, name).map_err(|fault| of_flag(fault, node, name))
+}
+
+fn nanoseconds(flags: &Flags, name: &str) -> Result<i64, Fault> {
     let Some(text) = flags.text(name) else {
         return Ok(0);
     };

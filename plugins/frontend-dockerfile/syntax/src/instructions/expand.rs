@@ -1,10 +1,13 @@
 //! Which words of which instruction have their variables expanded.
 
 use super::Command;
+use super::Fault;
 use super::Instruction;
 use super::KeyValue;
+use super::RunCommand;
 use super::SourcesAndDest;
 use super::mount;
+use crate::ast::Node;
 use crate::error::SyntaxError;
 
 /// Expands one word to one word. The caller knows the variables; see [`crate::shell::Lex`].
@@ -18,8 +21,9 @@ impl Command {
     ///
     /// # Errors
     /// The first word that cannot be expanded, or a mount that is wrong.
-    pub fn expand(&mut self, expand: &mut Expander<'_>) -> Result<(), SyntaxError> {
-        match &mut self.instruction {
+    pub fn expand(&mut self, expand: &mut Expander<'_>) -> Result<(), Fault> {
+        let node = &self.node;
+        let done = match &mut self.instruction {
             Instruction::Add(add) => {
                 optional(&mut add.chown, expand)?;
                 optional(&mut add.chmod, expand)?;
@@ -46,14 +50,7 @@ impl Command {
                 *word = expand(word)?;
                 Ok(())
             }
-            Instruction::Run(run) => {
-                let mounts = run
-                    .mount_flags
-                    .iter()
-                    .map(|text| mount::parse_mount(text, Some(&mut *expand)));
-                run.mounts = mounts.collect::<Result<_, _>>()?;
-                Ok(())
-            }
+            Instruction::Run(run) => return mounts(run, node, expand),
             Instruction::Cmd(_)
             | Instruction::Entrypoint(_)
             | Instruction::Expose(_)
@@ -61,7 +58,8 @@ impl Command {
             | Instruction::Maintainer(_)
             | Instruction::Onbuild(_)
             | Instruction::Shell(_) => Ok(()),
-        }
+        };
+        done.map_err(Fault::from)
     }
 
     /// Expands the content of the heredocs of ADD and COPY that are not quoted. Quotes count for nothing there: the
@@ -80,6 +78,19 @@ impl Command {
         }
         Ok(())
     }
+}
+
+/// Reads the mounts of RUN. What is wrong is in the flag that is read.
+fn mounts(run: &mut RunCommand, node: &Node, expand: &mut Expander<'_>) -> Result<(), Fault> {
+    run.mounts.clear();
+    for (number, text) in run.mount_flags.iter().enumerate() {
+        let mount = mount::parse_mount(text, Some(&mut *expand)).map_err(|error| Fault {
+            error,
+            span: node.flag("mount", number),
+        })?;
+        run.mounts.push(mount);
+    }
+    Ok(())
 }
 
 fn optional(word: &mut Option<String>, expand: &mut Expander<'_>) -> Result<(), SyntaxError> {

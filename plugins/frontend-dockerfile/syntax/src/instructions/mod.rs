@@ -78,6 +78,12 @@ impl Fault {
     }
 }
 
+impl From<Fault> for SyntaxError {
+    fn from(fault: Fault) -> Self {
+        fault.error
+    }
+}
+
 impl From<SyntaxError> for Fault {
     fn from(error: SyntaxError) -> Self {
         Self { error, span: None }
@@ -119,11 +125,11 @@ pub fn parse(ast: &Ast) -> Result<Dockerfile, ParseError> {
                 None if matches!(command.instruction, Instruction::Arg(_)) => file.meta_args.push(command),
                 None => {
                     let (first, last) = node.lines();
-                    return Err(ParseError::lines(
-                        "no build stage in current context",
-                        first,
-                        last,
-                    ));
+                    let error = ParseError::lines("no build stage in current context", first, last);
+                    return Err(ParseError {
+                        span: node.name.span,
+                        ..error
+                    });
                 }
             },
         }

@@ -31,6 +31,8 @@ pub(super) struct Expansion<'a> {
     depth: usize,
     spent: usize,
     worked: usize,
+    /// How many bytes were left where the substitution or quote starts that is wrong.
+    pub(super) left: Option<usize>,
     pub(super) matched: BTreeSet<String>,
     pub(super) unmatched: BTreeSet<String>,
 }
@@ -45,6 +47,7 @@ impl<'a> Expansion<'a> {
             depth: 0,
             spent: 0,
             worked: 0,
+            left: None,
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
         }
@@ -83,11 +86,13 @@ impl<'a> Expansion<'a> {
                     words.push_str(&value);
                 }
                 '\'' | '"' if self.lex.quotes != Quotes::Ignore => {
+                    let start = self.chars.clone();
                     let text = if c == '"' {
-                        self.double_quoted()?
+                        self.double_quoted()
                     } else {
-                        self.single_quoted()?
+                        self.single_quoted()
                     };
+                    let text = self.note(start, text)?;
                     out.push_str(&text);
                     words.push_raw_str(&text);
                 }
@@ -235,7 +240,21 @@ impl<'a> Expansion<'a> {
         }
     }
 
+    /// Remembers where something starts that turned out to be wrong; the innermost counts.
+    fn note<T>(&mut self, start: Peekable<Chars<'a>>, result: Step<T>) -> Step<T> {
+        if result.is_err() && self.left.is_none() {
+            self.left = Some(start.map(char::len_utf8).sum());
+        }
+        result
+    }
+
     fn dollar(&mut self) -> Step<String> {
+        let start = self.chars.clone();
+        let result = self.substitution();
+        self.note(start, result)
+    }
+
+    fn substitution(&mut self) -> Step<String> {
         self.chars.next();
         if self.chars.next_if_eq(&'{').is_some() {
             return self.braces();

@@ -90,6 +90,8 @@ pub struct Expanded {
 pub struct ExpandError {
     /// The whole text: `failed to process "word": reason`.
     pub error: SyntaxError,
+    /// The byte of the word where what is wrong starts.
+    pub at: usize,
     /// The variables it names that are set, up to where reading stopped.
     pub matched: BTreeSet<String>,
     /// The variables it names that are not set, up to where reading stopped.
@@ -148,6 +150,7 @@ impl Lex {
                 let error = SyntaxError::new(format!("failed to process {}: {error}", go::quote(word)));
                 Err(ExpandError {
                     error,
+                    at: word.len() - run.left.unwrap_or(word.len()).min(word.len()),
                     matched: run.matched,
                     unmatched: run.unmatched,
                 })
