@@ -5,6 +5,7 @@ mod cache;
 mod cache_mounts;
 mod call;
 mod cancel;
+mod contexts;
 mod corpus;
 mod crash;
 mod debian;

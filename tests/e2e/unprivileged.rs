@@ -43,7 +43,7 @@ impl User {
     }
 
     /// A user who cannot make any namespace.
-    fn without_namespaces() -> Self {
+    pub(crate) fn without_namespaces() -> Self {
         Self {
             has_ids: false,
             has_namespaces: false,

@@ -24,6 +24,16 @@ fn words() {
 }
 
 #[test]
+fn heredocs() {
+    fuzz(targets::heredocs::target());
+}
+
+#[test]
+fn mounts() {
+    fuzz(targets::mounts::target());
+}
+
+#[test]
 fn patterns() {
     fuzz(targets::patterns::target());
 }

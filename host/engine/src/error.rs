@@ -150,7 +150,10 @@ pub enum EngineError {
     #[error(transparent)]
     File(kiln_tree::OpError),
     /// What an operation reads of an input is not there or cannot be hashed. One line, as people search for it.
-    #[error("failed to compute cache key: failed to calculate checksum of ref {vertex}: {problem}")]
+    #[error(
+        "failed to compute cache key: failed to calculate checksum of ref {vertex}: {problem}{}",
+        why(problem)
+    )]
     Checksum {
         /// The step that reads it.
         vertex: Digest,
@@ -286,4 +289,9 @@ impl BuildError {
             _ => Fault::Build,
         }
     }
+}
+
+/// Returns what is behind a problem, for a text that has to be one line.
+fn why(problem: &kiln_tree::OpError) -> String {
+    std::error::Error::source(problem).map_or_else(String::new, |source| format!(": {source}"))
 }

@@ -36,6 +36,16 @@ pub trait ContentSource: Send + Sync {
         let _ = entry;
         Ok(None)
     }
+
+    /// Tells, after a content was read to its end, that it is still what was listed. Files of the user's directories
+    /// can be written to at any time.
+    ///
+    /// # Errors
+    /// When the file is another or was written to; what was read is then worth nothing.
+    fn unchanged(&self, entry: &Entry) -> io::Result<()> {
+        let _ = entry;
+        Ok(())
+    }
 }
 
 impl<T: ContentSource + ?Sized> ContentSource for Box<T> {
@@ -46,6 +56,10 @@ impl<T: ContentSource + ?Sized> ContentSource for Box<T> {
     fn open_file(&self, entry: &Entry) -> io::Result<Option<File>> {
         (**self).open_file(entry)
     }
+
+    fn unchanged(&self, entry: &Entry) -> io::Result<()> {
+        (**self).unchanged(entry)
+    }
 }
 
 impl<T: ContentSource + ?Sized> ContentSource for Arc<T> {
@@ -55,6 +69,10 @@ impl<T: ContentSource + ?Sized> ContentSource for Arc<T> {
 
     fn open_file(&self, entry: &Entry) -> io::Result<Option<File>> {
         (**self).open_file(entry)
+    }
+
+    fn unchanged(&self, entry: &Entry) -> io::Result<()> {
+        (**self).unchanged(entry)
     }
 }
 

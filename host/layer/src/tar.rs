@@ -300,6 +300,7 @@ impl<S: Sink> Writer<'_, S> {
         if read(&mut content, &mut [0]).map_err(failed)? > 0 {
             return Err(changed());
         }
+        self.source.unchanged(entry).map_err(failed)?;
         self.pad(size)
     }
 }

@@ -232,6 +232,7 @@ impl<'a> Unpacking<'a> {
                 expected: size,
             });
         }
+        source.unchanged(entry).map_err(failed)?;
         self.dest.finish_file(&file, path, &entry.meta)
     }
 

@@ -1,5 +1,6 @@
 //! Dockerfile syntax: cut, understood, expanded.
 
+use kiln_dockerfile_syntax::SyntaxError;
 use kiln_dockerfile_syntax::ast::Ast;
 use kiln_dockerfile_syntax::checks;
 use kiln_dockerfile_syntax::directives;
@@ -42,7 +43,9 @@ fn run(file: &[u8]) -> String {
     let mut outcome = Vec::new();
     let stages = dockerfile.stages.iter_mut().map(|stage| &mut stage.commands);
     for command in stages.chain([&mut dockerfile.meta_args]).flatten() {
-        let expanded = command.expand(&mut |word| lex.process_word(word, &env));
+        let expanded = command
+            .expand(&mut |word| lex.process_word(word, &env))
+            .map_err(SyntaxError::from);
         let contents = command.expand_contents(&mut |word| Lex::for_heredoc().process_word(word, &env));
         outcome.push(command.name().to_owned());
         for result in [expanded, contents] {

@@ -135,6 +135,16 @@ impl LocalTree {
         self.stats.get(at)
     }
 
+    /// Tells whether the file at `path` below `root` is as it was when this context was listed; none when it is not one
+    /// of this context's files.
+    pub(crate) fn is_as_listed(&self, root: &Path, path: &TreePath) -> Option<bool> {
+        if *self.root != *root {
+            return None;
+        }
+        let listed = self.stat(path)?;
+        Some(walk::stat(&root.join(path.as_path())).is_ok_and(|now| now == *listed))
+    }
+
     fn digests(&self) -> std::sync::MutexGuard<'_, Digests> {
         self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }

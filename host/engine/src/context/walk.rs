@@ -273,6 +273,11 @@ impl Walk<'_> {
     }
 }
 
+/// Returns what `stat` says of a path, not following a symbolic link at its end.
+pub(super) fn stat(path: &Path) -> rustix::io::Result<Stat> {
+    rustix::fs::lstat(path).map(|stat| summary(&stat))
+}
+
 fn summary(stat: &rustix::fs::Stat) -> Stat {
     let time = |seconds: i64, nanos: u64| Timestamp {
         seconds,

@@ -26,11 +26,14 @@ use super::Layers;
 use super::LayersError;
 use super::Origin;
 use super::blocking;
+use crate::context::LocalTree;
+use crate::context::WalkError;
 
 /// Opens the contents of one change set.
 #[derive(Debug)]
 pub(crate) struct Contents {
     sources: Vec<(BTreeSet<Digest>, Arc<LayerFiles>)>,
+    contexts: Vec<Arc<LocalTree>>,
     _scratch: Vec<Arc<kiln_store::Scratch>>,
 }
 
@@ -39,8 +42,12 @@ impl Contents {
     pub(crate) fn join(all: &[Arc<Self>]) -> Self {
         let sources = all.iter().flat_map(|one| one.sources.clone()).collect();
         let scratch = all.iter().flat_map(|one| one._scratch.clone()).collect();
+        let mut contexts: Vec<_> = all.iter().flat_map(|one| one.contexts.clone()).collect();
+        contexts.sort_by_key(Arc::as_ptr);
+        contexts.dedup_by(|a, b| Arc::ptr_eq(a, b));
         Self {
             sources,
+            contexts,
             _scratch: scratch,
         }
     }
@@ -55,6 +62,42 @@ impl Contents {
             .map(|(_, files)| &**files)
             .ok_or_else(|| io::Error::other("the layer is not open"))
     }
+
+    /// Tells whether a file of a context is as it was when the context was listed; none for other files.
+    fn is_as_listed(&self, entry: &Entry) -> Option<bool> {
+        let Node::File {
+            content: Content::Disk { root, path },
+            ..
+        } = &entry.node
+        else {
+            return None;
+        };
+        let known = self
+            .contexts
+            .iter()
+            .filter_map(|context| context.is_as_listed(root, path));
+        known.reduce(|a, b| a || b)
+    }
+
+    /// A file of a context that cannot be opened any more has changed.
+    fn explain(&self, entry: &Entry, error: io::Error) -> io::Error {
+        match self.is_as_listed(entry) {
+            Some(false) => changed(entry),
+            Some(true) | None => error,
+        }
+    }
+}
+
+/// Returns the error for a file that is gone or was written to since the context was listed.
+fn changed(entry: &Entry) -> io::Error {
+    let path = match &entry.node {
+        Node::File {
+            content: Content::Disk { root, path },
+            ..
+        } => root.join(path.as_path()),
+        _ => entry.path.as_path().to_owned(),
+    };
+    io::Error::other(WalkError::Changed { path })
 }
 
 /// Tells whether a file's bytes are in a layer's archive, and not in a file of this machine.
@@ -74,11 +117,20 @@ fn diff_id(entry: &Entry) -> Option<&Digest> {
 
 impl ContentSource for Contents {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + Send + '_>> {
-        self.of(entry)?.open(entry)
+        let opened = self.of(entry)?.open(entry);
+        opened.map_err(|error| self.explain(entry, error))
     }
 
     fn open_file(&self, entry: &Entry) -> io::Result<Option<File>> {
-        self.of(entry)?.open_file(entry)
+        let opened = self.of(entry)?.open_file(entry);
+        opened.map_err(|error| self.explain(entry, error))
+    }
+
+    fn unchanged(&self, entry: &Entry) -> io::Result<()> {
+        match self.is_as_listed(entry) {
+            Some(false) => Err(changed(entry)),
+            Some(true) | None => Ok(()),
+        }
     }
 }
 
@@ -101,6 +153,7 @@ impl Layers {
         for id in &ids {
             archives.push((*id, self.archive(LayerId(*id)).await?));
         }
+        let contexts = self.contexts().values().cloned().collect();
         let store = self.shared.store.clone();
         let files = move || -> Result<_, LayersError> {
             let scratch = Arc::new(store.scratch()?);
@@ -119,6 +172,7 @@ impl Layers {
         let (files, scratch) = blocking(files).await?;
         Ok(Arc::new(Contents {
             sources: vec![(ids, Arc::new(files))],
+            contexts,
             _scratch: vec![scratch],
         }))
     }
@@ -198,6 +252,7 @@ impl Layers {
                 .map_err(failed)?
                 .read_to_end(&mut bytes)
                 .map_err(failed)?;
+            source.unchanged(&entry).map_err(failed)?;
             Ok::<_, LayersError>(Some(bytes))
         })
         .await

@@ -223,6 +223,7 @@ impl Digests {
                 return Err(io::Error::other("the file shrank while it was read"));
             }
             if got == 0 {
+                self.contents.unchanged(entry)?;
                 return Ok(hasher.finish());
             }
             left = rest;
