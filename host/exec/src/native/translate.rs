@@ -12,7 +12,6 @@ use crate::StepMount;
 use crate::cgroup::Hierarchy;
 use crate::defaults;
 use crate::limits;
-use crate::seccomp;
 use kiln_exec_init::codec::Bytes;
 use kiln_exec_init::spec::Changes;
 use kiln_exec_init::spec::Mount;
@@ -78,11 +77,6 @@ pub(crate) fn check(step: &Step) -> Result<(), ExecError> {
 
 fn process(step: &Step) -> Result<Process, ExecError> {
     let sandboxed = step.security == Security::Sandbox;
-    let seccomp = if sandboxed {
-        seccomp::programs()?
-    } else {
-        Vec::new()
-    };
     Ok(Process {
         args: step.args.clone(),
         env: step
@@ -96,7 +90,8 @@ fn process(step: &Step) -> Result<Process, ExecError> {
         groups: step.user.groups.clone(),
         rlimits: limits::rlimits(step)?,
         capabilities: sandboxed.then_some(defaults::SANDBOX_CAPABILITIES),
-        seccomp: seccomp.into_iter().map(Bytes).collect(),
+        // The executor has them: they are the same for every step.
+        seccomp: Vec::new(),
     })
 }
 

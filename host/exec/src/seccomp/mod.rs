@@ -1,7 +1,9 @@
 //! The system calls that a sandboxed step may make, as programs for the kernel: docker's default profile for the
 //! capabilities that a sandboxed step has.
 
+mod foreign;
 mod table;
+mod table_386;
 
 use crate::ExecError;
 use seccompiler::BpfProgram;
@@ -36,13 +38,30 @@ const OCI_ARCHITECTURES: [&str; 2] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
 #[cfg(target_arch = "riscv64")]
 const OCI_ARCHITECTURES: [&str; 1] = ["SCMP_ARCH_RISCV64"];
 
+/// Instructions with which a compiled program looks at the machine.
+const MACHINE_CHECK: usize = 3;
+/// Ends the process.
+const KILL: u32 = 0x8000_0000;
+/// Lets the call pass.
+const ALLOW: u32 = 0x7fff_0000;
+
 /// The programs, to be installed in this order.
 pub(crate) fn programs() -> Result<Vec<Vec<u8>>, ExecError> {
-    let allowed = allowed().map_err(|error| ExecError::Invalid {
+    let invalid = |reason: String| ExecError::Invalid {
         id: "seccomp".to_owned(),
-        reason: format!("the profile does not compile: {error}"),
-    })?;
-    Ok(vec![bytes(&allowed), bytes(&unknown())])
+        reason,
+    };
+    let mut allowed = allowed().map_err(|error| invalid(format!("the profile does not compile: {error}")))?;
+    let killer = allowed.iter_mut().take(MACHINE_CHECK).find(|step| step.k == KILL);
+    // The compiler ends programs for other machines; here a program of its own looks at them.
+    killer
+        .ok_or_else(|| invalid("the profile does not begin as expected".to_owned()))?
+        .k = ALLOW;
+    Ok(vec![
+        bytes(&allowed),
+        bytes(&unknown()),
+        bytes(&foreign::program()),
+    ])
 }
 
 /// The same profile in an OCI configuration.
@@ -97,14 +116,13 @@ fn when(arg: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompile
 
 /// Answers `ENOSYS` for calls that are newer than the profile and for `clone3`, so that programs fall back.
 ///
-/// Written by hand, as a comparison of the number itself is not among the rules of the compiler. The other program
-/// has checked the architecture.
+/// Written by hand, as a comparison of the number itself is not among the rules of the compiler. Calls of other
+/// machines have other numbers; what this says of them counts only where it is more than [`foreign::program`] says.
 fn unknown() -> BpfProgram {
     const LOAD_NUMBER: u16 = 0x20;
     const JUMP_EQUAL: u16 = 0x15;
     const JUMP_GREATER: u16 = 0x25;
     const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
     const ERRNO: u32 = 0x0005_0000;
     let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or_default();

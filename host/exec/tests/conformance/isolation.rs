@@ -14,6 +14,7 @@ pub(super) const ALL: &[Case] = &[
     ("insecure", insecure),
     ("system calls that are refused", refused_calls),
     ("system calls that are new", new_calls),
+    ("system calls of 32-bit x86", x86_calls),
     ("masked paths", masked),
     ("devices", devices),
     ("device files do not open", device_files),
@@ -162,6 +163,67 @@ fn device_files(f: &Fixture<'_>) {
             out.contains("ermi") || out.contains("No such file"),
             "{dir}: {out}"
         );
+    }
+}
+
+/// A program for 32-bit x86 that makes one call and exits with its error number.
+fn x86_program(number: u32, argument: u32) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    let mut code = vec![0xb8];
+    code.extend(number.to_le_bytes());
+    code.push(0xbb);
+    code.extend(argument.to_le_bytes());
+    // Other arguments are zero; call, negate, exit.
+    code.extend([0x31, 0xc9, 0x31, 0xd2, 0x31, 0xf6, 0xcd, 0x80]);
+    code.extend([0xf7, 0xd8, 0x89, 0xc3, 0xb8, 1, 0, 0, 0, 0xcd, 0x80]);
+    let (headers, entry) = (0x54_u32, BASE + 0x54);
+    let size = headers + u32::try_from(code.len()).expect("small");
+    let mut out = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    out.extend([2, 0, 3, 0, 1, 0, 0, 0]);
+    for word in [entry, 0x34, 0, 0] {
+        out.extend(word.to_le_bytes());
+    }
+    for half in [0x34_u16, 0x20, 1, 0, 0, 0] {
+        out.extend(half.to_le_bytes());
+    }
+    for word in [1, 0, BASE, BASE, size, size, 5, 0x1000] {
+        out.extend(u32::to_le_bytes(word));
+    }
+    out.extend(code);
+    out
+}
+
+fn x86_calls(f: &Fixture<'_>) {
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let (refused, unknown) = (libc::EPERM, libc::ENOSYS);
+    // close, mount, unshare, setns, init_module, clone with a new user namespace, clone3, one that is too new,
+    // personality, socket.
+    let calls = [
+        (6, 99, libc::EBADF),
+        (21, 0, refused),
+        (310, 0x2_0000, refused),
+        (346, 99, refused),
+        (128, 0, refused),
+        (120, 0x1000_0011, refused),
+        (435, 0, unknown),
+        (500, 0, unknown),
+        (136, 1, refused),
+        (136, 0xffff_ffff, 0),
+        (359, 40, refused),
+        (359, 2, libc::ESOCKTNOSUPPORT),
+    ];
+    for (number, argument, expected) in calls {
+        let path = f.path("base/bin/x86");
+        std::fs::write(&path, x86_program(number, argument)).expect("a file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+        let ran = f.run(f.step(&["/bin/x86"]));
+        if ran.exit.code == 126 {
+            eprintln!("this kernel does not run programs for 32-bit x86: {}", ran.err);
+            return;
+        }
+        assert_eq!(ran.exit.code, expected, "call {number}: {}", ran.err);
     }
 }
 
