@@ -11,6 +11,7 @@ mod crash;
 mod debian;
 mod devices;
 mod disk;
+mod doctor;
 mod elsewhere;
 mod errors;
 mod flags;
@@ -29,6 +30,7 @@ mod registry;
 mod remote;
 mod reproducible;
 mod sbom;
+mod snapshots;
 mod source_policy;
 mod unprivileged;
 

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) platform: Option<String>,
     /// OCI runtime that runs steps.
     pub(crate) oci_runtime: Option<String>,
+    /// How steps get layers as a file system: `auto`, `overlay` or `copy`.
+    pub(crate) snapshotter: Option<String>,
     /// Most steps that run at a time.
     pub(crate) max_parallelism: Option<std::num::NonZeroUsize>,
     /// Devices that steps can ask for.
@@ -119,6 +121,7 @@ impl Settings {
         Self {
             platform: nearer.platform.or(self.platform),
             oci_runtime: nearer.oci_runtime.or(self.oci_runtime),
+            snapshotter: nearer.snapshotter.or(self.snapshotter),
             max_parallelism: nearer.max_parallelism.or(self.max_parallelism),
             cdi: match nearer.cdi.spec_dirs.is_empty() {
                 true => self.cdi,

@@ -9,6 +9,7 @@ use kiln_engine::Catalogers;
 use kiln_engine::Config;
 use kiln_engine::Engine;
 use kiln_engine::Frontends;
+use kiln_engine::Snapshotter;
 use kiln_exec::Devices;
 use kiln_exec::Executor;
 use kiln_exec::NativeExecutor;
@@ -48,6 +49,8 @@ pub(crate) struct Wanted {
     pub(crate) oci_runtime: Option<String>,
     /// Most steps at a time, instead of the configured number.
     pub(crate) parallelism: Option<std::num::NonZeroUsize>,
+    /// How steps get their file systems, instead of the configured way.
+    pub(crate) snapshotter: Option<String>,
     /// Where devices are described, instead of the configured directories.
     pub(crate) cdi_spec_dirs: Vec<PathBuf>,
     /// Registries that may be insecure, beside the configured ones.
@@ -128,6 +131,7 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         threads,
         executor,
         network: Network::Default,
+        snapshotter: snapshotter(settings, wanted)?,
         devices: devices(settings, wanted),
         registry: registry(around, settings, wanted)?,
         fetch: fetch(around, &root, wanted.plugins.offline),
@@ -135,6 +139,15 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         root,
     };
     Ok(Engine::open(config)?)
+}
+
+/// Returns how steps get their file systems.
+fn snapshotter(settings: &Settings, wanted: &Wanted) -> Result<Snapshotter, ArgError> {
+    let Some(name) = wanted.snapshotter.as_ref().or(settings.snapshotter.as_ref()) else {
+        return Ok(Snapshotter::Auto);
+    };
+    let error = || ArgError::value("--snapshotter", name, "auto, overlay or copy");
+    Snapshotter::from_name(name).ok_or_else(error)
 }
 
 /// Returns the devices that steps can ask for.

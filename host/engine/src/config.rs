@@ -36,6 +36,30 @@ pub trait Catalogers: Send + Sync {
     async fn open(&self, more: &[String]) -> Result<Vec<Arc<dyn Cataloger>>, PluginError>;
 }
 
+/// How steps get layers as a file system that they may change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Snapshotter {
+    /// By overlays where they can be mounted, else by copying.
+    #[default]
+    Auto,
+    /// By overlays.
+    Overlay,
+    /// By copying all layers for every step.
+    Copy,
+}
+
+impl Snapshotter {
+    /// Returns the one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "overlay" => Some(Self::Overlay),
+            "copy" => Some(Self::Copy),
+            _ => None,
+        }
+    }
+}
+
 /// How an engine is set up.
 pub struct Config {
     /// Directory of the store.
@@ -50,6 +74,8 @@ pub struct Config {
     pub executor: Arc<dyn Executor>,
     /// Network of steps that do not say.
     pub network: kiln_exec::Network,
+    /// How steps get their file systems.
+    pub snapshotter: Snapshotter,
     /// Devices that steps can ask for.
     pub devices: kiln_exec::Devices,
     /// Opens frontends.

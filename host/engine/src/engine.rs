@@ -84,6 +84,7 @@ impl Engine {
                 client: config.registry.clone(),
             }),
             unprivileged: config.unprivileged,
+            snapshotter: config.snapshotter,
         })?;
         let fetchers = crate::remote::Fetchers::new(&config.fetch).map_err(EngineError::from)?;
         Ok(Self {
@@ -106,6 +107,10 @@ impl Engine {
 
     pub(crate) fn fetchers(&self) -> &crate::remote::Fetchers {
         &self.fetchers
+    }
+
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -31,6 +31,8 @@ use crate::Owner;
 
 /// The attribute that makes a directory opaque to an overlay mounted with `userxattr`.
 pub(crate) const OPAQUE_XATTR: &str = "user.overlay.opaque";
+/// Marks an empty file that stands for something deleted, where no device can.
+const WHITEOUT_XATTR: &str = "user.overlay.whiteout";
 
 pub(crate) struct Dest {
     root: OwnedFd,
@@ -209,9 +211,13 @@ impl Dest {
             Node::Whiteout => node_of(FileType::CharacterDevice, 0, 0),
             Node::Directory { .. } | Node::File { .. } | Node::Hardlink { .. } => return Ok(()),
         };
-        self.make(path, |parent, name| {
-            rustix::fs::mknodat(parent, name, kind, Mode::empty(), device)
-        })?;
+        let made = self.make(path, |parent, name| {
+            match rustix::fs::mknodat(parent, name, kind, Mode::empty(), device) {
+                Err(Errno::PERM) if *node == Node::Whiteout => whiteout_file(parent, name),
+                made => made,
+            }
+        });
+        made?;
         match node {
             Node::Whiteout => Ok(()),
             _ => self.finish_special(path, meta, AtFlags::empty()),
@@ -286,6 +292,13 @@ impl Dest {
         }
         Ok(rustix::fs::futimens(file, &times(meta))?)
     }
+}
+
+/// A whiteout where no device can be one, as on an overlay: an empty file with overlayfs' attribute for that.
+fn whiteout_file(parent: impl rustix::fd::AsFd, name: &OsStr) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?;
+    rustix::fs::fsetxattr(&file, WHITEOUT_XATTR, b"y", XattrFlags::empty())
 }
 
 /// Opens `path` below `root`, through real directories only.

@@ -91,6 +91,7 @@ type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
 struct Attributes {
     kept: Xattrs,
     opaque: bool,
+    whiteout: bool,
 }
 
 impl Scan {
@@ -192,7 +193,14 @@ impl Scan {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file =
                 rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(|e| self.failed(&path, e))?;
-            meta.xattrs = self.attributes(&file, &path)?.kept;
+            let attributes = self.attributes(&file, &path)?;
+            if attributes.whiteout && stat.st_size == 0 {
+                // How a layer directory says it where no device can be a whiteout.
+                let (meta, node) = (Metadata::default(), Node::Whiteout);
+                self.entries.push(Entry { path, meta, node });
+                return Ok(());
+            }
+            meta.xattrs = attributes.kept;
         }
         self.entries.push(Entry { path, meta, node });
         Ok(())
@@ -257,7 +265,9 @@ impl Scan {
                     attribute,
                 });
             }
-            if own == Some(OPAQUE) && self.kind == Kind::Upper {
+            if own == Some(b"whiteout") && self.kind == Kind::Upper {
+                found.whiteout = true;
+            } else if own == Some(OPAQUE) && self.kind == Kind::Upper {
                 found.opaque |= self.value(file, name, path)? == b"y";
             } else if own.is_none() && (name == b"security.capability" || name.starts_with(b"user.")) {
                 found

@@ -265,6 +265,9 @@ pub(crate) struct MachineArgs {
     /// Most steps that run at a time [default: one a processor]
     #[arg(long, value_name = "COUNT", env = "KILN_MAX_PARALLELISM")]
     pub(crate) max_parallelism: Option<std::num::NonZeroUsize>,
+    /// How steps get layers as a file system: auto, overlay or copy
+    #[arg(long, value_name = "NAME", env = "KILN_SNAPSHOTTER")]
+    pub(crate) snapshotter: Option<String>,
     /// Directory with specifications of devices, instead of /etc/cdi, /var/run/cdi and /etc/buildkit/cdi
     #[arg(
         long = "cdi-spec-dir",

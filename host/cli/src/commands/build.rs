@@ -47,6 +47,7 @@ pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
     let wanted = Wanted {
         oci_runtime: args.machine.oci_runtime.clone(),
         parallelism: args.machine.max_parallelism,
+        snapshotter: args.machine.snapshotter.clone(),
         cdi_spec_dirs: args.machine.cdi_spec_dirs.clone(),
         insecure_registries: args.access.insecure_registries.clone(),
         plugin_limits: args.plugins.limits.clone(),

@@ -18,6 +18,9 @@ pub(crate) struct DoctorArgs {
     /// OCI runtime to look at instead of the native executor
     #[arg(long, value_name = "RUNTIME", env = "KILN_OCI_RUNTIME")]
     oci_runtime: Option<String>,
+    /// How steps get layers as a file system: auto, overlay or copy
+    #[arg(long, value_name = "NAME", env = "KILN_SNAPSHOTTER")]
+    snapshotter: Option<String>,
 }
 
 /// Says what works. Ends with 1 when something that builds need does not.
@@ -27,12 +30,16 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     let _entered = runtime.enter();
     let wanted = Wanted {
         oci_runtime: args.oci_runtime.clone(),
+        snapshotter: args.snapshotter.clone(),
         ..Wanted::default()
     };
     let mut findings = vec![settings(&session)];
+    let engine = session.engine(&wanted);
+    let mut more = Vec::new();
     findings.push(finding(
         "store",
-        session.engine(&wanted).map(|engine| {
+        engine.map(|engine| {
+            more = engine.check();
             let usage = engine.usage().map(|usage| crate::progress::bytes(usage.total));
             format!(
                 "{}, {}",
@@ -46,6 +53,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
         Ok(executor) => findings.extend(executor.check()),
         Err(failure) => findings.push(finding("executor", Err(failure))),
     }
+    findings.append(&mut more);
     findings.push(finding(
         "plugins",
         wiring::try_plugins(&session.around).map(|()| {

@@ -36,6 +36,8 @@ Environment:
   KILN_HOME             directory of the store
                         [default: $XDG_DATA_HOME/kiln, for root /var/lib/kiln]
   KILN_OCI_RUNTIME      OCI runtime that runs steps, like --oci-runtime
+  KILN_SNAPSHOTTER      how steps get their file systems, like --snapshotter
+  KILN_CDI_SPEC_DIRS    where devices are described, like --cdi-spec-dir
   KILN_MAX_PARALLELISM  most steps at a time, like --max-parallelism
   BUILDKIT_PROGRESS     how a build is shown, like --progress
   DOCKER_DEFAULT_PLATFORM  platform to build for, like --platform

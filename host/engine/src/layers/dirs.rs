@@ -118,7 +118,7 @@ impl Layers {
         }
     }
 
-    fn options(&self, name: String, lowers: Vec<PathBuf>) -> UnpackOptions {
+    pub(super) fn options(&self, name: String, lowers: Vec<PathBuf>) -> UnpackOptions {
         let owner = if self.shared.unprivileged {
             FileOwner::Own
         } else {
@@ -176,7 +176,7 @@ impl Layers {
     }
 
     /// Puts a finished directory into the store as the layer's own.
-    async fn keep_dir(
+    pub(super) async fn keep_dir(
         &self,
         layer: &Arc<Layer>,
         dir: NewDir,
@@ -303,7 +303,7 @@ impl Layers {
 }
 
 /// What the layers below a step amount to.
-struct Below(Tree);
+pub(super) struct Below(pub(super) Tree);
 
 impl kiln_snapshot::Lookup for Below {
     fn lookup(&self, path: &TreePath) -> Option<Entry> {

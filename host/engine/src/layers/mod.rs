@@ -9,12 +9,14 @@ mod codec;
 mod content;
 mod dirs;
 mod record;
+mod rootfs;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::Weak;
 
@@ -32,12 +34,14 @@ use kiln_tree::ChangeSet;
 use kiln_tree::Tree;
 use kiln_tree::TreePath;
 
+use crate::config::Snapshotter;
+
 pub(crate) use blobs::BlobForm;
 pub(crate) use blobs::LayerBlob;
 pub(crate) use blobs::Recompress;
 pub(crate) use content::Contents;
 pub(crate) use content::is_in_layer;
-pub(crate) use dirs::NewDir;
+pub(crate) use rootfs::Writable;
 
 use crate::context::LocalTree;
 use crate::images::ImageError;
@@ -190,6 +194,9 @@ struct Shared {
     pool: kiln_layer::Pool,
     fetchers: Arc<dyn Fetchers>,
     unprivileged: bool,
+    snapshotter: Snapshotter,
+    /// Whether overlays cannot be used, once somebody wanted to know.
+    copies: OnceLock<bool>,
 }
 
 /// Finds again where layers of an earlier build came from.
@@ -279,6 +286,8 @@ pub(crate) struct LayersConfig {
     pub(crate) fetchers: Arc<dyn Fetchers>,
     /// Files cannot be given owners: neither root nor inside a user namespace.
     pub(crate) unprivileged: bool,
+    /// How steps get their file systems.
+    pub(crate) snapshotter: Snapshotter,
 }
 
 impl Layers {
@@ -288,6 +297,7 @@ impl Layers {
             pool,
             fetchers,
             unprivileged,
+            snapshotter,
         } = config;
         let lease = store.lease()?;
         let (live, contexts) = Default::default();
@@ -300,6 +310,8 @@ impl Layers {
                 pool,
                 fetchers,
                 unprivileged,
+                snapshotter,
+                copies: OnceLock::new(),
             }),
         })
     }

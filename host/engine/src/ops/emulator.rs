@@ -20,6 +20,12 @@ pub(super) fn check(platform: &Platform) -> Result<(), EngineError> {
     check_in(platform, &Platform::host(), Path::new(REGISTERED))
 }
 
+/// Tells whether programs of a machine, by its name in platforms, run here.
+pub(crate) fn runs_here(machine: &str) -> bool {
+    let platform = format!("linux/{machine}").parse::<Platform>();
+    platform.is_ok_and(|platform| check(&platform).is_ok())
+}
+
 fn check_in(platform: &Platform, host: &Platform, registered: &Path) -> Result<(), EngineError> {
     let native =
         platform.serves(host).is_some() || (host.architecture == "amd64" && platform.architecture == "386");

@@ -25,17 +25,17 @@ use kiln_tree::TreePath;
 use super::cache_mount::CacheMount;
 use crate::build::BuildContext;
 use crate::error::EngineError;
-use crate::layers::NewDir;
 use crate::layers::Ref;
+use crate::layers::Writable;
 use crate::request::Entitlement;
 
 /// What is held while a step runs, and becomes its results.
 #[derive(Default)]
 struct Held {
     /// New layers by output.
-    outputs: BTreeMap<u32, (Ref, Option<NewDir>)>,
+    outputs: BTreeMap<u32, (Ref, Option<Writable>)>,
     /// Changes that are thrown away.
-    scratch: Vec<NewDir>,
+    scratch: Vec<Writable>,
     /// Cache mounts, locked.
     caches: Vec<CacheMount>,
     /// Sockets and their directories.
@@ -139,21 +139,72 @@ async fn mount_root(
     held: &mut Held,
 ) -> Result<RootFs, EngineError> {
     let base = mount.input.map_or_else(Ref::default, |input| find(inputs, input));
-    let lowers = build.layers.dirs(&base).await?;
-    let dir = build.layers.new_dir()?;
-    let root = RootFs::Overlay {
-        lowers,
-        upper: dir.upper(),
-        work: dir.work(),
+    let writable = build.layers.writable(&base).await?;
+    let (upper, work) = writable.changes();
+    let root = match writable.copy() {
+        Some(path) => RootFs::Directory {
+            path: path.to_owned(),
+        },
+        None => RootFs::Overlay {
+            lowers: writable.lowers(),
+            upper,
+            work,
+        },
     };
-    hold(held, mount.output, base, dir);
+    hold(held, mount.output, base, writable);
     Ok(root)
 }
 
-fn hold(held: &mut Held, output: Option<u32>, base: Ref, dir: NewDir) {
+fn hold(held: &mut Held, output: Option<u32>, base: Ref, writable: Writable) {
     match output {
-        Some(output) => drop(held.outputs.insert(output, (base, Some(dir)))),
-        None => held.scratch.push(dir),
+        Some(output) => drop(held.outputs.insert(output, (base, Some(writable)))),
+        None => held.scratch.push(writable),
+    }
+}
+
+/// A mount that shows a tree, or a part of it.
+async fn tree_mount(
+    build: &BuildContext,
+    mount: &Mount,
+    input: Ref,
+    held: &mut Held,
+) -> Result<MountSource, EngineError> {
+    let access = access(mount);
+    let part = part(build, &input, &mount.selector).await?;
+    let selector = mount.selector.clone();
+    if mount.readonly && mount.output.is_none() && !build.layers.copies() {
+        return Ok(MountSource::Overlay {
+            lowers: build.layers.dirs(&input).await?,
+            changes: None,
+            selector,
+            access,
+        });
+    }
+    let writable = build.layers.writable(&input).await?;
+    let (upper, work) = writable.changes();
+    let source = match writable.copy() {
+        // Nobody but this step sees the copy, so no link in it can have changed.
+        Some(path) => MountSource::Bind {
+            source: path.join(part.as_path()),
+            access,
+            limits: kiln_exec::BindLimits::default(),
+        },
+        None => MountSource::Overlay {
+            lowers: writable.lowers(),
+            changes: Some(Changes { upper, work }),
+            selector,
+            access,
+        },
+    };
+    hold(held, mount.output, input, writable);
+    Ok(source)
+}
+
+fn access(mount: &Mount) -> Access {
+    if mount.readonly {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
     }
 }
 
@@ -163,11 +214,7 @@ async fn mount_source(
     inputs: &[(Input, Ref)],
     held: &mut Held,
 ) -> Result<Option<MountSource>, EngineError> {
-    let access = if mount.readonly {
-        Access::ReadOnly
-    } else {
-        Access::ReadWrite
-    };
+    let access = access(mount);
     let input = mount.input.map_or_else(Ref::default, |input| find(inputs, input));
     match &mount.kind {
         MountKind::Tmpfs { size } => {
@@ -195,47 +242,22 @@ async fn mount_source(
                 limits: kiln_exec::BindLimits::default(),
             }))
         }
-        MountKind::Bind => {
-            check_selector(build, &input, &mount.selector).await?;
-            let lowers = build.layers.dirs(&input).await?;
-            let selector = mount.selector.clone();
-            if mount.readonly && mount.output.is_none() {
-                return Ok(Some(MountSource::Overlay {
-                    lowers,
-                    changes: None,
-                    selector,
-                    access,
-                }));
-            }
-            let dir = build.layers.new_dir()?;
-            let changes = Some(Changes {
-                upper: dir.upper(),
-                work: dir.work(),
-            });
-            hold(held, mount.output, input, dir);
-            Ok(Some(MountSource::Overlay {
-                lowers,
-                changes,
-                selector,
-                access,
-            }))
-        }
+        MountKind::Bind => tree_mount(build, mount, input, held).await.map(Some),
     }
 }
 
-/// Checks that what a mount shows is there.
-async fn check_selector(build: &BuildContext, input: &Ref, selector: &str) -> Result<(), EngineError> {
+/// Finds what a mount shows of a tree, through the tree's own links.
+async fn part(build: &BuildContext, input: &Ref, selector: &str) -> Result<TreePath, EngineError> {
     let path = TreePath::clean(selector).map_err(EngineError::Path)?;
     if path.is_root() {
-        return Ok(());
+        return Ok(path);
     }
     let tree = build.layers.tree(input).await?;
-    // Links in a circle are for the kernel to name.
-    if let Err(kiln_tree::ResolveError::NotFound { .. }) = tree.resolve_existing(&path) {
-        let path = path.to_string();
-        return Err(EngineError::File(kiln_tree::OpError::NotFound { path }));
-    }
-    Ok(())
+    tree.resolve_existing(&path).map_err(|_| {
+        EngineError::File(kiln_tree::OpError::NotFound {
+            path: path.to_string(),
+        })
+    })
 }
 
 fn secret_file(build: &BuildContext, secret: &SecretMount) -> Result<Option<MountSource>, EngineError> {
@@ -443,13 +465,11 @@ async fn execute(build: &BuildContext, ctx: &OpContext, exec: &Exec, step: Step)
 
 async fn commit(build: &BuildContext, held: Held, ctx: &OpContext) -> Result<Vec<Ref>, EngineError> {
     let mut results = Vec::new();
-    for (base, dir) in held.outputs.into_values() {
-        let result = match dir {
-            Some(dir) => {
-                let layer = build
-                    .layers
-                    .commit_dir(dir, &base, ctx.vertex().name.clone())
-                    .await?;
+    for (base, changed) in held.outputs.into_values() {
+        let result = match changed {
+            Some(changed) => {
+                let name = ctx.vertex().name.clone();
+                let layer = build.layers.commit_writable(changed, &base, name).await?;
                 base.push(layer)
             }
             None => base,

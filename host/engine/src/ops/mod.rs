@@ -9,6 +9,7 @@ mod source;
 mod ssh;
 mod unpack;
 
+pub(crate) use emulator::runs_here;
 pub(crate) use unpack::is_tar;
 
 use std::sync::Arc;

@@ -8,7 +8,101 @@ use crate::rootless;
 
 /// Looks at everything a step needs, without changing anything.
 pub(super) fn check(hierarchy: &Hierarchy) -> Vec<Finding> {
-    vec![privileges(), mounts(), limits(hierarchy), private_network()]
+    let mut all = vec![
+        privileges(),
+        mounts(),
+        limits(hierarchy),
+        private_network(),
+        user_namespaces(),
+    ];
+    all.extend(id_ranges());
+    all
+}
+
+/// Switches with which a kernel keeps users from user namespaces: file, the value that does it, what to do.
+const SWITCHES: [(&str, &str, &str); 3] = [
+    (
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "sysctl -w user.max_user_namespaces=28633",
+    ),
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+];
+
+/// Whether users that are not root can build.
+fn user_namespaces() -> Finding {
+    let set = |(file, value, _): &(&str, &str, &str)| {
+        std::fs::read_to_string(file).is_ok_and(|text| text.trim() == *value)
+    };
+    let known = std::path::Path::new("/proc/self/ns/user").exists();
+    let (verdict, detail, advice) = match (known, SWITCHES.iter().find(|switch| set(switch))) {
+        (false, _) => (
+            Verdict::Limited,
+            "the kernel has none".to_owned(),
+            Some("only root can run steps; a kernel with CONFIG_USER_NS lets others, too".to_owned()),
+        ),
+        (true, Some((file, value, command))) => (
+            Verdict::Limited,
+            format!("not for users that are not root (`{file}` is {value})"),
+            Some(format!("as root: `{command}`")),
+        ),
+        (true, None) => (Verdict::Works, "open to all users".to_owned(), None),
+    };
+    Finding {
+        subject: "user namespaces".to_owned(),
+        verdict,
+        detail,
+        advice,
+    }
+}
+
+/// What users that are not root need for more than one user in their steps. Inside the namespace it is done already.
+fn id_ranges() -> Option<Finding> {
+    if rootless::in_user_namespace() {
+        return None;
+    }
+    let installed = |tool: &str| {
+        let path = std::env::split_paths("/usr/bin:/bin:/usr/local/bin:/usr/sbin:/sbin");
+        path.map(|dir| dir.join(tool)).any(|file| file.is_file())
+    };
+    let users = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().filter(|line| line.split(':').count() == 3).count()
+    };
+    let tools = installed("newuidmap") && installed("newgidmap");
+    let (uids, gids) = (users("/etc/subuid"), users("/etc/subgid"));
+    let (verdict, detail) = match (tools, uids.min(gids)) {
+        (false, _) => (
+            Verdict::Limited,
+            "newuidmap and newgidmap are not installed".to_owned(),
+        ),
+        (true, 0) => (
+            Verdict::Limited,
+            "newuidmap and newgidmap are there, but no user has a range in /etc/subuid and /etc/subgid"
+                .to_owned(),
+        ),
+        (true, count) => (
+            Verdict::Works,
+            format!("newuidmap and newgidmap, {count} ranges in /etc/subuid and /etc/subgid"),
+        ),
+    };
+    let advice =
+        (verdict != Verdict::Works).then(|| format!("for builds without root: {}", rootless::RANGE_ADVICE));
+    Some(Finding {
+        subject: "ids for users that are not root".to_owned(),
+        verdict,
+        detail,
+        advice,
+    })
 }
 
 fn privileges() -> Finding {
