@@ -27,6 +27,8 @@ pub(crate) struct Verdict {
     pub(crate) included: bool,
     /// Something below the entry may be wanted.
     pub(crate) descend: bool,
+    /// A pattern asks for the entry or for something below it: it is not merely in a directory that is wanted.
+    pub(crate) named: bool,
     /// For its own entries.
     pub(crate) scope: Scope,
 }
@@ -85,6 +87,7 @@ impl Filter {
         };
         Verdict {
             included: wanted && !excluded,
+            named: !above.include.matched(),
             descend: below && (!excluded || self.exclude.may_match_below(bytes)),
             scope: Scope { include, exclude },
         }

@@ -219,11 +219,11 @@ fn walk_following(root: &Path, wanted: &Wanted, threads: usize) -> Result<walk::
         if !filter.follows() {
             return Ok(walked);
         }
+        let entries = walked.changes.entries();
         let targets: Vec<String> = walked
-            .changes
-            .entries()
+            .ways
             .iter()
-            .filter_map(link_target)
+            .filter_map(|at| link_target(&entries[*at]))
             .filter(|t| !follow.contains(t))
             .collect();
         if targets.is_empty() {

@@ -72,6 +72,15 @@ fn links_on_the_way_are_followed() {
     );
     check(&["a/x", "b -> a/x", "c -> b", "d"], "", "", "c", "/a /a/x /b /c");
     check(&["loop -> loop", "x"], "", "", "loop x", "/loop /x");
+    // A link in a directory that is wanted is a file like others: nobody asked for what it points at.
+    check(&["d/", "d/link -> ../other", "other"], "", "", "d", "/d /d/link");
+    check(
+        &["d/", "d/link -> ../other", "other"],
+        "",
+        "",
+        "d/*",
+        "/d /d/link /other",
+    );
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Walked {
     pub(crate) changes: Arc<ChangeSet>,
     /// What `stat` said of each, in the same order.
     pub(crate) stats: Vec<Stat>,
+    /// Which of the entries are symbolic links on the way to something wanted.
+    pub(crate) ways: Vec<usize>,
 }
 
 struct Found {
@@ -52,6 +54,8 @@ struct Found {
     stat: Stat,
     links: u64,
     included: bool,
+    /// A symbolic link on the way to something wanted.
+    way: bool,
 }
 
 struct Job {
@@ -193,7 +197,8 @@ impl Walk<'_> {
                 });
             }
             let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-            let included = verdict.included || (link && self.filter.follows());
+            let way = link && verdict.named && self.filter.follows();
+            let included = verdict.included || way;
             if !included && !directory {
                 continue;
             }
@@ -210,6 +215,7 @@ impl Walk<'_> {
                     node,
                 },
                 included,
+                way,
             });
         }
         found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -313,6 +319,7 @@ fn assemble(found: Directories) -> Walked {
     let mut by_path: HashMap<TreePath, Vec<Found>> = found.into_iter().collect();
     let mut entries = Vec::new();
     let mut stats = Vec::new();
+    let mut ways = Vec::new();
     let mut first_names: HashMap<(u64, u64), TreePath> = HashMap::new();
     let mut held: Vec<Found> = Vec::new(); // excluded directories above the current place
     let mut stack = vec![by_path.remove(&TreePath::root()).unwrap_or_default().into_iter()];
@@ -335,6 +342,9 @@ fn assemble(found: Directories) -> Walked {
                     None => drop(first_names.insert(identity, item.entry.path.clone())),
                 }
             }
+            if item.way {
+                ways.push(entries.len() + held.len());
+            }
             for above in held.drain(..).chain([item]) {
                 entries.push(above.entry);
                 stats.push(above.stat);
@@ -347,5 +357,6 @@ fn assemble(found: Directories) -> Walked {
     Walked {
         changes: Arc::new(ChangeSet::new(entries)),
         stats,
+        ways,
     }
 }
