@@ -453,3 +453,38 @@ fn a_new_plugin_has_all_that_its_readme_names() {
     let said = kiln_in(&kiln, &project, "plugin new mine --kind scanner").failed();
     assert!(said.contains("`--kind scanner` is not supported yet"), "{said}");
 }
+
+#[test]
+fn a_recorded_run_is_played_again_without_its_context() {
+    let (kiln, project) = (Kiln::new(), project("well-behaved"));
+    let record = "plugin run ./guest.wasm . --file build.txt --record trace.json";
+    let _ran = kiln_in(&kiln, &project, record).ok();
+    project.write("build.txt", b"unreachable\n");
+    let said = kiln_in(&kiln, &project, "plugin replay trace.json").ok().text();
+    assert!(said.contains("same outcome as recorded"), "{said}");
+    let trace = std::fs::read_to_string(project.join("trace.json")).expect("a trace");
+    let other = trace.replace("graph sha256:", "graph sha256:0");
+    project.write("other.json", other.as_bytes());
+    let said = kiln_in(&kiln, &project, "plugin replay other.json").failed();
+    assert!(said.contains("  - graph sha256:0"), "{said}");
+    // What is asked now and was not asked then.
+    let other = trace
+        .replace("build.txt", "missing.txt")
+        .replacen("missing.txt", "build.txt", 1);
+    project.write("other.json", other.as_bytes());
+    let said = kiln_in(&kiln, &project, "plugin replay other.json").failed();
+    assert!(said.contains("the trace has no answer to"), "{said}");
+    project.write("other.json", b"{}");
+    let said = kiln_in(&kiln, &project, "plugin replay other.json").failed();
+    assert!(said.contains("`other.json` is not a trace"), "{said}");
+}
+
+#[test]
+fn a_run_that_traps_is_recorded_too() {
+    let (kiln, project) = (Kiln::new(), project("panic"));
+    let record = "plugin run ./guest.wasm . --file build.txt --record trace.json";
+    let _trapped = kiln_in(&kiln, &project, record).failed();
+    let trace = std::fs::read_to_string(project.join("trace.json")).expect("a trace");
+    assert!(trace.contains("\"outcome\":\"fault "), "{trace}");
+    let _same = kiln_in(&kiln, &project, "plugin replay trace.json").ok();
+}

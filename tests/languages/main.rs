@@ -155,3 +155,29 @@ fn python() {
 fn javascript() {
     conforms("javascript");
 }
+
+#[test]
+fn a_project_is_built_anew_when_it_changes() {
+    let plugin = Plugin::build("c");
+    std::fs::remove_file(plugin.folder.join("sample.wasm")).expect("it was built");
+    let mut command = plugin.kiln.command(&["plugin", "dev", "--rounds", "2"]);
+    command.current_dir(&plugin.folder);
+    let mut running = Running::start(command);
+    let source = plugin.folder.join("plugin.c");
+    let text = std::fs::read_to_string(&source).expect("the source");
+    let changed = text.replace("lit(\"install \")", "lit(\"put in \")");
+    assert_ne!(text, changed);
+    while !plugin.folder.join("sample.wasm").exists() {
+        assert!(!running.ended(), "it ended before it built");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::fs::write(&source, changed).expect("the source can be changed");
+    let said = running.wait(PATIENCE).ok().text();
+    for part in [
+        "vertex 1 \"install ca-certificates curl\"",
+        "  - vertex 1 \"install ca-certificates curl\"",
+        "  + vertex 1 \"put in ca-certificates curl\"",
+    ] {
+        assert!(said.contains(part), "no {part:?} in\n{said}");
+    }
+}

@@ -186,6 +186,11 @@ fn print_error(text: &str) {
     _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Says why something failed, and goes on.
+fn print_failure(failure: &Failure) {
+    print_error(&failure.report.render(crate::progress::Colour::of_stderr()));
+}
+
 /// Says that something is not as it should be, and goes on.
 fn warn(report: &Report) {
     print_error(&report.render_warning(crate::progress::Colour::of_stderr()));

@@ -8,6 +8,7 @@ mod resolve;
 mod signature;
 mod store;
 mod text;
+mod trace;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use fixture::tree_of;
@@ -20,6 +21,9 @@ pub(crate) use text::dot;
 pub(crate) use text::graph_digest;
 pub(crate) use text::graph_json;
 pub(crate) use text::graph_text;
+pub(crate) use trace::Player;
+pub(crate) use trace::Recorder;
+pub(crate) use trace::Trace;
 
 use kiln_plugin::PluginError;
 

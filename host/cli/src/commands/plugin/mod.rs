@@ -1,9 +1,11 @@
 //! `kiln plugin …`: what authors and operators do with plugins.
 
+mod dev;
 mod inspect;
 mod lock;
 mod project;
 mod registry;
+mod replay;
 mod run;
 mod template;
 mod test;
@@ -44,6 +46,10 @@ enum PluginCommand {
     Run(run::RunArgs),
     /// Show the build graph that a frontend makes of a folder
     Graph(run::GraphArgs),
+    /// Run a recorded run again, without its context, and compare the outcome
+    Replay(replay::ReplayArgs),
+    /// Build a project whenever it changes, run it, and show what changed in the graph
+    Dev(dev::DevArgs),
     /// Compare what a frontend makes of each folder of cases with what was expected
     Test(test::TestArgs),
     /// List plugins: those of kiln.toml, those that come with kiln, and those that were fetched
@@ -114,6 +120,8 @@ pub(super) fn run(args: PluginCommandArgs) -> Result<u8, Failure> {
         PluginCommand::Inspect(args) => inspect::run(&args),
         PluginCommand::Run(args) => run::run(&args),
         PluginCommand::Graph(args) => run::graph(&args),
+        PluginCommand::Replay(args) => replay::run(&args),
+        PluginCommand::Dev(args) => dev::run(&args),
         PluginCommand::Test(args) => test::run(&args),
         PluginCommand::Ls(args) => lock::ls(&args),
         PluginCommand::Lock(args) => lock::lock(&args),

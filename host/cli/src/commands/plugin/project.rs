@@ -64,16 +64,23 @@ fn frontend_world() -> String {
 }
 
 pub(super) fn run(args: &BuildPluginArgs) -> Result<u8, Failure> {
-    let file = args.folder.join("plugin.toml");
+    let output = build(&args.folder, args.output.as_deref())?;
+    print(&format!("{}\n", output.display()))?;
+    Ok(0)
+}
+
+/// Builds the project in `folder`, and returns the file it made.
+pub(super) fn build(folder: &Path, output: Option<&Path>) -> Result<PathBuf, Failure> {
+    let file = folder.join("plugin.toml");
     let text = std::fs::read_to_string(&file);
     let text = text.map_err(|e| Failure::io(&format!("read `{}`", file.display()), &e))?;
     let project: Project = toml::from_str(&text)
         .map_err(|e| Failure::usage(Report::prefixed(&format!("cannot read `{}`", file.display()), &e)))?;
     let built = match project.language {
-        Language::Rust => rust(&args.folder)?,
-        Language::Python => python(&args.folder, &project)?,
-        Language::Javascript => javascript(&args.folder, &project)?,
-        Language::C => c(&args.folder, &project)?,
+        Language::Rust => rust(folder)?,
+        Language::Python => python(folder, &project)?,
+        Language::Javascript => javascript(folder, &project)?,
+        Language::C => c(folder, &project)?,
     };
     let component = kiln_wasm::componentize(&project.name, &built).map_err(|e| failed(&e))?;
     let manifest = Manifest {
@@ -85,12 +92,11 @@ pub(super) fn run(args: &BuildPluginArgs) -> Result<u8, Failure> {
     };
     let component =
         kiln_wasm::embed_manifest(&project.name, &component, &manifest).map_err(|e| failed(&e))?;
-    let output = args.output.clone();
-    let output = output.unwrap_or_else(|| args.folder.join(format!("{}.wasm", project.name)));
+    let output = output.map(Path::to_owned);
+    let output = output.unwrap_or_else(|| folder.join(format!("{}.wasm", project.name)));
     let written = std::fs::write(&output, component);
     written.map_err(|e| Failure::io(&format!("write `{}`", output.display()), &e))?;
-    print(&format!("{}\n", output.display()))?;
-    Ok(0)
+    Ok(output)
 }
 
 /// Runs a tool, whose output the user sees.

@@ -9,7 +9,9 @@ use std::sync::PoisonError;
 use clap::Args;
 use clap::ValueEnum;
 use kiln_image::Platform;
+use kiln_plugin::FileTree;
 use kiln_plugin::Frontend;
+use kiln_plugin::FrontendBridge;
 use kiln_plugin::FrontendError;
 use kiln_plugin::Lowered;
 use kiln_plugin::Request;
@@ -21,6 +23,7 @@ use super::find;
 use super::print;
 use crate::exit::Failure;
 use crate::plugins::Fixture;
+use crate::plugins::Recorder;
 use crate::plugins::dot;
 use crate::plugins::graph_digest;
 use crate::plugins::graph_json;
@@ -61,6 +64,9 @@ pub(super) struct RunArgs {
     /// Run so many times, and fail when the results differ
     #[arg(long, value_name = "COUNT", default_value = "1")]
     runs: std::num::NonZeroUsize,
+    /// Write down what the plugin is asked, asks and is told, for `kiln plugin replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// What `kiln plugin graph` takes.
@@ -109,10 +115,61 @@ impl Loaded {
     ) -> Result<(Result<Lowered, FrontendError>, Vec<String>), Failure> {
         let tree = tree_of(folder).map_err(|e| Failure::io(&format!("read `{}`", folder.display()), &e))?;
         let fixture = Arc::new(Fixture::new(tree.clone()));
-        let lowered = self.frontend.lower(request, Arc::new(tree), fixture.clone());
-        let lowered = self.runtime.block_on(lowered);
+        let lowered = self.call(request, Arc::new(tree), fixture.clone());
         let said = std::mem::take(&mut *fixture.said.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((lowered, said))
+    }
+
+    /// Lowers with answers of anybody.
+    pub(super) fn call(
+        &self,
+        request: &Request,
+        files: Arc<dyn FileTree>,
+        bridge: Arc<dyn FrontendBridge>,
+    ) -> Result<Lowered, FrontendError> {
+        self.runtime.block_on(self.frontend.lower(request, files, bridge))
+    }
+
+    /// Returns the digest of the component.
+    pub(super) fn digest(&self) -> String {
+        let component = self.frontend.component();
+        component.map_or_else(String::new, |component| component.digest.to_string())
+    }
+
+    /// Runs once, and writes that down.
+    fn record(&self, args: &InputArgs, request: &Request, file: &Path) -> Result<(), Failure> {
+        let folder = args.folder.display();
+        let tree = tree_of(&args.folder).map_err(|e| Failure::io(&format!("read `{folder}`"), &e))?;
+        let recorder = Recorder::new(Arc::new(Fixture::new(tree.clone())));
+        let files = recorder.files(Arc::new(tree));
+        let result = self.call(request, files, Arc::new(recorder.clone()));
+        let outcome = any_outcome(result);
+        let trace = recorder.finish(&args.plugin, self.digest(), request.clone(), outcome);
+        std::fs::write(file, trace.text())
+            .map_err(|e| Failure::io(&format!("write `{}`", file.display()), &e))
+    }
+}
+
+/// As [`outcome_text`], for a plugin that may have misbehaved.
+pub(super) fn any_outcome(result: Result<Lowered, FrontendError>) -> String {
+    match result {
+        Err(FrontendError::Plugin(error)) => format!("fault {error}\n"),
+        result => outcome_text(result).unwrap_or_default(),
+    }
+}
+
+/// Returns what came out as text: the graph, or what the frontend says of the build file.
+pub(super) fn outcome_text(result: Result<Lowered, FrontendError>) -> Result<String, Failure> {
+    match result {
+        Ok(lowered) => Ok(graph_text(&lowered)),
+        Err(FrontendError::Failure(failure)) => {
+            let lines = failure
+                .diagnostics
+                .iter()
+                .map(|d| format!("{:?} {} {}\n", d.severity, d.code, d.message));
+            Ok(lines.collect())
+        }
+        Err(error) => Err(frontend_failed(error)),
     }
 }
 
@@ -161,6 +218,13 @@ pub(super) fn graph(args: &GraphArgs) -> Result<u8, Failure> {
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
+    if let Some(file) = &args.record {
+        Loaded::open(&args.input.plugin, &args.input.find)?.record(
+            &args.input,
+            &request(&args.input)?,
+            file,
+        )?;
+    }
     let (loaded, request, first) = lowered(&args.input)?;
     let used = loaded.frontend.usage();
     let digest = graph_digest(&first);

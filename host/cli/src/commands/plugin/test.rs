@@ -5,16 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kiln_image::Platform;
-use kiln_plugin::FrontendError;
 use kiln_plugin::Request;
 
 use super::FindArgs;
 use super::print;
 use super::run::Loaded;
-use super::run::frontend_failed;
+use super::run::outcome_text;
 use crate::exit;
 use crate::exit::Failure;
-use crate::plugins::graph_text;
 use crate::report::Report;
 
 /// What `kiln plugin test` takes.
@@ -71,17 +69,7 @@ pub(super) fn run(args: &TestArgs) -> Result<u8, Failure> {
 fn outcome(args: &TestArgs, loaded: &Loaded, case: &Path) -> Result<Option<String>, Failure> {
     let request = Request::new(args.file.clone(), Platform::new("linux", "amd64", None));
     let (result, _) = loaded.lower(&case.join("input"), &request)?;
-    let actual = match result {
-        Ok(lowered) => graph_text(&lowered),
-        Err(FrontendError::Failure(failure)) => {
-            let lines = failure
-                .diagnostics
-                .iter()
-                .map(|d| format!("{:?} {} {}\n", d.severity, d.code, d.message));
-            lines.collect()
-        }
-        Err(error) => return Err(frontend_failed(error)),
-    };
+    let actual = outcome_text(result)?;
     let file = case.join("expected.txt");
     if args.update {
         let written = std::fs::write(&file, actual);
@@ -97,7 +85,7 @@ fn outcome(args: &TestArgs, loaded: &Loaded, case: &Path) -> Result<Option<Strin
 }
 
 /// Shows the first lines that differ, with those around them.
-fn difference(expected: &str, actual: &str) -> String {
+pub(super) fn difference(expected: &str, actual: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
     let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let tail = old[same..]
