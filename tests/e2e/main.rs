@@ -18,6 +18,7 @@ mod flags;
 mod hello;
 mod hostile;
 mod leaks;
+mod limits;
 mod mounts;
 mod opaque;
 mod outputs;

@@ -20,6 +20,8 @@ pub(crate) struct Hierarchy {
     v1: BTreeMap<String, PathBuf>,
     /// The v2 group that this process is in.
     v2: Option<PathBuf>,
+    /// Where each hierarchy is mounted: by v1 controller, v2 without a name.
+    points: BTreeMap<String, PathBuf>,
 }
 
 /// What a step gets.
@@ -52,6 +54,9 @@ impl Hierarchy {
                 .strip_prefix(&root)
                 .or_else(|_| Path::new(path).strip_prefix("/"));
             let group = point.join(inside.unwrap_or(Path::new("")));
+            let names = controllers.split(',');
+            let points = names.map(|name| (name.to_owned(), point.clone()));
+            hierarchy.points.extend(points);
             if controllers.is_empty() {
                 hierarchy.v2 = Some(group);
             } else {
@@ -66,12 +71,12 @@ impl Hierarchy {
 
     /// What a step gets.
     pub(crate) fn plan(&self, step: &Step) -> Result<Plan, ExecError> {
-        let groups = if step.resources.is_empty() {
+        let groups = if step.resources.is_empty() && step.cgroup_parent.is_none() {
             Vec::new()
         } else if self.v1.contains_key("memory") {
-            self.v1_groups(&step.id, &step.resources)?
+            self.v1_groups(step)?
         } else {
-            vec![self.v2_group(&step.id, &step.resources)?]
+            vec![self.v2_group(step)?]
         };
         let view = if self.v1.contains_key("memory") {
             let shown = !groups.is_empty() || step.security == Security::Insecure;
@@ -88,12 +93,53 @@ impl Hierarchy {
         Ok(Plan { groups, view })
     }
 
-    fn v1_groups(&self, id: &str, resources: &Resources) -> Result<Vec<Cgroup>, ExecError> {
+    /// The group below which a step's own is made, with what was missing on the way to it.
+    fn parent(&self, step: &Step, controller: &str, own: &Path) -> Result<PathBuf, ExecError> {
+        let Some(wanted) = &step.cgroup_parent else {
+            return Ok(own.to_owned());
+        };
+        let failed = |reason: String| ExecError::Setup {
+            id: step.id.clone(),
+            reason: format!("cannot use the cgroup parent `{wanted}`: {reason}"),
+        };
+        let mut at = match (wanted.starts_with('/'), self.points.get(controller)) {
+            (true, Some(point)) => point.clone(),
+            _ => own.to_owned(),
+        };
+        for name in wanted.split('/').filter(|name| !matches!(*name, "" | ".")) {
+            if name == ".." {
+                return Err(failed("it must not have `..`".to_owned()));
+            }
+            let above = at.clone();
+            at.push(name);
+            match fs::create_dir(&at) {
+                Ok(()) if controller == "cpuset" => {
+                    for Setting { name, value } in complete_cpuset(&above, Vec::new()) {
+                        fs::write(at.join(name), value).map_err(|error| failed(error.to_string()))?;
+                    }
+                }
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        }
+        Ok(at)
+    }
+
+    fn v1_groups(&self, step: &Step) -> Result<Vec<Cgroup>, ExecError> {
+        let id = &step.id;
+        let mut wanted = v1_settings(&step.resources);
+        if step.cgroup_parent.is_some() {
+            for controller in ["memory", "cpu"] {
+                wanted.entry(controller).or_default();
+            }
+        }
         let mut groups = Vec::new();
-        for (controller, settings) in v1_settings(resources) {
-            let Some(parent) = self.v1.get(controller) else {
+        for (controller, settings) in wanted {
+            let Some(own) = self.v1.get(controller) else {
                 return Err(unlimited(id, controller));
             };
+            let parent = &self.parent(step, controller, own)?;
             let mut settings = settings;
             if controller == "cpuset" {
                 settings = complete_cpuset(parent, settings);
@@ -108,19 +154,32 @@ impl Hierarchy {
         Ok(groups)
     }
 
-    fn v2_group(&self, id: &str, resources: &Resources) -> Result<Cgroup, ExecError> {
-        let parent = self.v2.as_ref().ok_or_else(|| unlimited(id, "memory"))?;
-        let settings = v2_settings(resources);
-        let enabled = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
+    fn v2_group(&self, step: &Step) -> Result<Cgroup, ExecError> {
+        let id = &step.id;
+        let own = self.v2.as_ref().ok_or_else(|| unlimited(id, "memory"))?;
+        let parent = self.parent(step, "", own)?;
+        let settings = v2_settings(&step.resources);
+        // A group passes on only what it has itself: from the top to the parent.
+        let top = match &step.cgroup_parent {
+            Some(_) => self.points.get("").unwrap_or(own),
+            None => &parent,
+        };
+        let mut chain: Vec<&Path> = parent.ancestors().take_while(|at| *at != top.as_path()).collect();
+        chain.push(top);
         for controller in ["memory", "cpu", "cpuset"] {
             let prefix = format!("{controller}.");
-            let needed = settings.iter().any(|setting| setting.name.starts_with(&prefix));
-            if needed && !enabled.split_whitespace().any(|name| name == controller) {
-                fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"))
-                    .map_err(|_| unlimited(id, controller))?;
+            if !settings.iter().any(|setting| setting.name.starts_with(&prefix)) {
+                continue;
+            }
+            for at in chain.iter().rev() {
+                let file = at.join("cgroup.subtree_control");
+                let enabled = fs::read_to_string(&file).unwrap_or_default();
+                if !enabled.split_whitespace().any(|name| name == controller) {
+                    fs::write(file, format!("+{controller}")).map_err(|_| unlimited(id, controller))?;
+                }
             }
         }
-        Ok(group(parent, id, settings, "memory.events"))
+        Ok(group(&parent, id, settings, "memory.events"))
     }
 
     /// Whether a v2 hierarchy stands beside the v1 controllers.

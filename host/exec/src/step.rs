@@ -37,6 +37,9 @@ pub struct Step {
     pub shm_size: Option<u64>,
     /// Control group limits.
     pub resources: Resources,
+    /// Control group below which the step's own is made: from the top (`/x`) or from the engine's (`x`); the
+    /// engine's when not given.
+    pub cgroup_parent: Option<String>,
     /// Content of `/etc/resolv.conf`; when not given, the machine's own without loopback name servers.
     pub resolv_conf: Option<Vec<u8>>,
 }
@@ -60,6 +63,7 @@ impl Step {
             ulimits: Vec::new(),
             shm_size: None,
             resources: Resources::default(),
+            cgroup_parent: None,
             resolv_conf: None,
         }
     }

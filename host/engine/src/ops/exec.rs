@@ -335,6 +335,7 @@ async fn configure(
         step.hostname.clone_from(&exec.hostname);
     }
     step.extra_hosts.clone_from(&exec.extra_hosts);
+    step.cgroup_parent = Some(exec.cgroup_parent.clone()).filter(|parent| !parent.is_empty());
     step.network = match exec.network {
         kiln_graph::Network::Sandbox => build.config.network,
         kiln_graph::Network::Host => kiln_exec::Network::Host,

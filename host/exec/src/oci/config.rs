@@ -84,7 +84,7 @@ pub(super) fn build(
             "namespaces": namespaces(network),
             "devices": nodes(step).map(device_file).collect::<Vec<_>>(),
             "resources": resources(step),
-            "cgroupsPath": format!("/kiln-{}-{}", std::process::id(), step.id),
+            "cgroupsPath": cgroup(step),
             "maskedPaths": if sandboxed { json!(defaults::MASKED) } else { json!([]) },
             "readonlyPaths": if sandboxed { json!(defaults::PROTECTED) } else { json!([]) },
             "seccomp": if sandboxed { seccomp::oci() } else { Value::Null },
@@ -94,6 +94,12 @@ pub(super) fn build(
         id: step.id.clone(),
         reason: format!("it does not fit into an OCI configuration: {error}"),
     })
+}
+
+/// The step's control group, below its parent.
+fn cgroup(step: &Step) -> String {
+    let parent = step.cgroup_parent.as_deref().unwrap_or("/").trim_end_matches('/');
+    format!("{parent}/kiln-{}-{}", std::process::id(), step.id)
 }
 
 fn process(step: &Step) -> Result<Value, ExecError> {
