@@ -85,106 +85,108 @@ impl Machine {
 
 const LABS: &str = "# syntax=docker/dockerfile:1-labs\n";
 
+/// Flags of RUN, the command, flags of the build, what it says.
+const GIVEN: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "--device=vendor1.com/device=foo",
+        "echo got $FOO $COMMON",
+        &["--allow=device"],
+        "got injected once",
+    ),
+    (
+        "--device=vendor1.com/device=foo",
+        "echo got $FOO",
+        &["--allow=device=vendor1.com/device=foo"],
+        "got injected",
+    ),
+    (
+        "--device=vendor1.com/device=foo",
+        "echo got $FOO",
+        &["--allow", "device=vendor1.com/device"],
+        "device vendor1.com/device=foo is",
+    ),
+    (
+        "--device=vendor1.com/device=foo",
+        "echo got $FOO",
+        &["--allow", "device=vendor1.com/device=*"],
+        "got injected",
+    ),
+    (
+        "--device=vendor1.com/device=mine",
+        "echo got $FOO",
+        &[
+            "--allow",
+            "device=vendor1.com/device=foo,alias=vendor1.com/device=mine",
+        ],
+        "got injected",
+    ),
+    (
+        "--device=vendor1.com/device=open",
+        "echo got $OPEN",
+        &[],
+        "got yes",
+    ),
+    (
+        "--device=vendor2.com/gpu",
+        "echo got $GPU0-$GPU1",
+        &["--allow=device"],
+        "got yes-",
+    ),
+    (
+        "--device=vendor2.com/gpu=*",
+        "echo got $GPU0-$GPU1",
+        &["--allow=device"],
+        "got yes-yes",
+    ),
+    (
+        "--device=name=vendor2.com/gpu=1,required",
+        "echo got $GPU0-$GPU1",
+        &["--allow=device"],
+        "got -yes",
+    ),
+    (
+        "--device=vendor1.com/device=node",
+        "head -c 2 /dev/ours/zero | od -An -tx1",
+        &["--allow=device"],
+        "00 00",
+    ),
+    (
+        "--device=vendor1.com/device=node",
+        "stat -c 'is %a %u %g %F' /dev/ours/zero",
+        &["--allow=device"],
+        "is 640 0 7 character special file",
+    ),
+    (
+        "--device=vendor1.com/device=node",
+        "id -G",
+        &["--allow=device"],
+        "4242",
+    ),
+    (
+        "--device=vendor1.com/device=files",
+        "cat /opt/vendor/lib && ! touch /opt/vendor/x && echo read-only",
+        &["--allow=device"],
+        "vendor's",
+    ),
+    (
+        "--device=vendor1.com/device=files",
+        "! touch /opt/vendor/x && echo protected",
+        &["--allow=device"],
+        "protected",
+    ),
+    (
+        "--device=vendor9.com/none=x",
+        "echo done without",
+        &["--allow=device"],
+        "done without",
+    ),
+];
+
 #[test]
 fn devices_come_with_what_their_specification_says() {
     let machine = Machine::new();
-    // Flags of RUN, the command, flags of the build, what it says.
-    let rows: &[(&str, &str, &[&str], &str)] = &[
-        (
-            "--device=vendor1.com/device=foo",
-            "echo got $FOO $COMMON",
-            &["--allow=device"],
-            "got injected once",
-        ),
-        (
-            "--device=vendor1.com/device=foo",
-            "echo got $FOO",
-            &["--allow=device=vendor1.com/device=foo"],
-            "got injected",
-        ),
-        (
-            "--device=vendor1.com/device=foo",
-            "echo got $FOO",
-            &["--allow", "device=vendor1.com/device"],
-            "device vendor1.com/device=foo is",
-        ),
-        (
-            "--device=vendor1.com/device=foo",
-            "echo got $FOO",
-            &["--allow", "device=vendor1.com/device=*"],
-            "got injected",
-        ),
-        (
-            "--device=vendor1.com/device=mine",
-            "echo got $FOO",
-            &[
-                "--allow",
-                "device=vendor1.com/device=foo,alias=vendor1.com/device=mine",
-            ],
-            "got injected",
-        ),
-        (
-            "--device=vendor1.com/device=open",
-            "echo got $OPEN",
-            &[],
-            "got yes",
-        ),
-        (
-            "--device=vendor2.com/gpu",
-            "echo got $GPU0-$GPU1",
-            &["--allow=device"],
-            "got yes-",
-        ),
-        (
-            "--device=vendor2.com/gpu=*",
-            "echo got $GPU0-$GPU1",
-            &["--allow=device"],
-            "got yes-yes",
-        ),
-        (
-            "--device=name=vendor2.com/gpu=1,required",
-            "echo got $GPU0-$GPU1",
-            &["--allow=device"],
-            "got -yes",
-        ),
-        (
-            "--device=vendor1.com/device=node",
-            "head -c 2 /dev/ours/zero | od -An -tx1",
-            &["--allow=device"],
-            "00 00",
-        ),
-        (
-            "--device=vendor1.com/device=node",
-            "stat -c 'is %a %u %g %F' /dev/ours/zero",
-            &["--allow=device"],
-            "is 640 0 7 character special file",
-        ),
-        (
-            "--device=vendor1.com/device=node",
-            "id -G",
-            &["--allow=device"],
-            "4242",
-        ),
-        (
-            "--device=vendor1.com/device=files",
-            "cat /opt/vendor/lib && ! touch /opt/vendor/x && echo read-only",
-            &["--allow=device"],
-            "vendor's",
-        ),
-        (
-            "--device=vendor1.com/device=files",
-            "! touch /opt/vendor/x && echo protected",
-            &["--allow=device"],
-            "protected",
-        ),
-        (
-            "--device=vendor9.com/none=x",
-            "echo done without",
-            &["--allow=device"],
-            "done without",
-        ),
-    ];
-    for (flags, command, args, expected) in rows {
+
+    for (flags, command, args, expected) in GIVEN {
         let outcome = machine.run(LABS, flags, command, args);
         let text = outcome.all();
         assert!(

@@ -172,156 +172,156 @@ fn ssh_mounts() {
     );
 }
 
+/// What is wrong, and what is said of it.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "RUN --mount=type=bind,target=/ true",
+        "invalid mount target \"/\"",
+    ),
+    (
+        "RUN --mount=type=cache,target=.. true",
+        "invalid mount target \"/\"",
+    ),
+    (
+        "RUN --mount=type=tmpfs,target=/ true",
+        "invalid mount target \"/\"",
+    ),
+    (
+        "RUN --mount=target=/x,mode=0700 true",
+        "mode not allowed for \"bind\" type mounts",
+    ),
+    (
+        "RUN --mount=target=/x,uid=1 true",
+        "uid not allowed for \"bind\" type mounts",
+    ),
+    (
+        "RUN --mount=target=/x,gid=1 true",
+        "gid not allowed for \"bind\" type mounts",
+    ),
+    (
+        "RUN --mount=type=tmpfs,target=/x,mode=0700 true",
+        "mode not allowed for \"tmpfs\" type mounts",
+    ),
+    (
+        "RUN --mount=target=/x,required true",
+        "unexpected key 'required' for mount type 'bind'",
+    ),
+    (
+        "RUN --mount=type=cache,target=/x,required=true true",
+        "unexpected key 'required' for mount type 'cache'",
+    ),
+    (
+        "RUN --mount=type=tmpfs,target=/x,required true",
+        "unexpected key 'required' for mount type 'tmpfs'",
+    ),
+    (
+        "RUN --mount=target=/x,size=1 true",
+        "unexpected key 'size' for mount type 'bind'",
+    ),
+    (
+        "RUN --mount=type=cache,target=/x,size=1 true",
+        "unexpected key 'size' for mount type 'cache'",
+    ),
+    (
+        "RUN --mount=type=tmpfs,target=/x,size=many true",
+        "invalid value for size: many",
+    ),
+    (
+        "RUN --mount=target=/x,sharing=locked true",
+        "invalid cache sharing set for bind mount",
+    ),
+    (
+        "RUN --mount=type=tmpfs,target=/x,sharing=locked true",
+        "invalid cache sharing set for tmpfs mount",
+    ),
+    (
+        "RUN --mount=type=ssh,sharing=locked true",
+        "invalid cache sharing set for ssh mount",
+    ),
+    (
+        "RUN --mount=type=cache,target=/x,sharing=all true",
+        "unsupported sharing value \"all\"",
+    ),
+    (
+        "RUN --mount=type=secret,id=file,sharing=locked true",
+        "secret mount should not define sharing",
+    ),
+    (
+        "RUN --mount=type=secret,id=file,from=other true",
+        "secret mount should not have a from",
+    ),
+    (
+        "RUN --mount=type=secret true",
+        "invalid secret mount. one of source, target required",
+    ),
+    (
+        "RUN --mount=type=secret,id=file,source=token true",
+        "both source and id can't be set",
+    ),
+    (
+        "RUN --mount=type=secret,id=none,required true",
+        "secret none: not found",
+    ),
+    (
+        "RUN --mount=type=secret,id=none,env=N,required=true true",
+        "secret none: not found",
+    ),
+    (
+        "RUN --mount=type=ssh,source=x true",
+        "ssh does not support source",
+    ),
+    (
+        "RUN --mount=type=ssh,id=none,required true",
+        "unset ssh forward key none",
+    ),
+    (
+        "RUN --mount=type=volume,target=/x true",
+        "unsupported mount type \"volume\"",
+    ),
+    (
+        "RUN --mount=type=cach,target=/x true",
+        "unsupported mount type \"cach\" (did you mean cache?)",
+    ),
+    (
+        "RUN --mount=target=/x,colour=red true",
+        "unexpected key 'colour' in 'colour=red'",
+    ),
+    (
+        "RUN --mount=targt=/x true",
+        "unexpected key 'targt' in 'targt=/x' (did you mean target?)",
+    ),
+    (
+        "RUN --mount=target=/x,fast true",
+        "invalid field 'fast' must be a key=value pair",
+    ),
+    (
+        "RUN --mount=target=/x,ro=maybe true",
+        "invalid value for ro: maybe",
+    ),
+    (
+        "RUN --mount=type=cache,target=/x,mode=rwx true",
+        "invalid value rwx for mode",
+    ),
+    (
+        "RUN --mount=type=cache,target=/x,uid=-1 true",
+        "invalid value -1 for uid",
+    ),
+    (
+        "RUN --mount=from=$NAME,target=/x true",
+        "'from' doesn't support variable expansion, define alias stage instead",
+    ),
+    (
+        "RUN --mount=source=nothing,target=/x true",
+        "\"/nothing\": not found",
+    ),
+    (
+        "RUN --mount=from=other,source=/nothing,target=/x true",
+        "\"/nothing\": not found",
+    ),
+    ("RUN --mount=target=/bin/busybox true", "not a directory"),
+];
+
 #[test]
 fn wrong_mounts() {
-    Place::new().all(
-        &[
-            (
-                "RUN --mount=type=bind,target=/ true",
-                "invalid mount target \"/\"",
-            ),
-            (
-                "RUN --mount=type=cache,target=.. true",
-                "invalid mount target \"/\"",
-            ),
-            (
-                "RUN --mount=type=tmpfs,target=/ true",
-                "invalid mount target \"/\"",
-            ),
-            (
-                "RUN --mount=target=/x,mode=0700 true",
-                "mode not allowed for \"bind\" type mounts",
-            ),
-            (
-                "RUN --mount=target=/x,uid=1 true",
-                "uid not allowed for \"bind\" type mounts",
-            ),
-            (
-                "RUN --mount=target=/x,gid=1 true",
-                "gid not allowed for \"bind\" type mounts",
-            ),
-            (
-                "RUN --mount=type=tmpfs,target=/x,mode=0700 true",
-                "mode not allowed for \"tmpfs\" type mounts",
-            ),
-            (
-                "RUN --mount=target=/x,required true",
-                "unexpected key 'required' for mount type 'bind'",
-            ),
-            (
-                "RUN --mount=type=cache,target=/x,required=true true",
-                "unexpected key 'required' for mount type 'cache'",
-            ),
-            (
-                "RUN --mount=type=tmpfs,target=/x,required true",
-                "unexpected key 'required' for mount type 'tmpfs'",
-            ),
-            (
-                "RUN --mount=target=/x,size=1 true",
-                "unexpected key 'size' for mount type 'bind'",
-            ),
-            (
-                "RUN --mount=type=cache,target=/x,size=1 true",
-                "unexpected key 'size' for mount type 'cache'",
-            ),
-            (
-                "RUN --mount=type=tmpfs,target=/x,size=many true",
-                "invalid value for size: many",
-            ),
-            (
-                "RUN --mount=target=/x,sharing=locked true",
-                "invalid cache sharing set for bind mount",
-            ),
-            (
-                "RUN --mount=type=tmpfs,target=/x,sharing=locked true",
-                "invalid cache sharing set for tmpfs mount",
-            ),
-            (
-                "RUN --mount=type=ssh,sharing=locked true",
-                "invalid cache sharing set for ssh mount",
-            ),
-            (
-                "RUN --mount=type=cache,target=/x,sharing=all true",
-                "unsupported sharing value \"all\"",
-            ),
-            (
-                "RUN --mount=type=secret,id=file,sharing=locked true",
-                "secret mount should not define sharing",
-            ),
-            (
-                "RUN --mount=type=secret,id=file,from=other true",
-                "secret mount should not have a from",
-            ),
-            (
-                "RUN --mount=type=secret true",
-                "invalid secret mount. one of source, target required",
-            ),
-            (
-                "RUN --mount=type=secret,id=file,source=token true",
-                "both source and id can't be set",
-            ),
-            (
-                "RUN --mount=type=secret,id=none,required true",
-                "secret none: not found",
-            ),
-            (
-                "RUN --mount=type=secret,id=none,env=N,required=true true",
-                "secret none: not found",
-            ),
-            (
-                "RUN --mount=type=ssh,source=x true",
-                "ssh does not support source",
-            ),
-            (
-                "RUN --mount=type=ssh,id=none,required true",
-                "unset ssh forward key none",
-            ),
-            (
-                "RUN --mount=type=volume,target=/x true",
-                "unsupported mount type \"volume\"",
-            ),
-            (
-                "RUN --mount=type=cach,target=/x true",
-                "unsupported mount type \"cach\" (did you mean cache?)",
-            ),
-            (
-                "RUN --mount=target=/x,colour=red true",
-                "unexpected key 'colour' in 'colour=red'",
-            ),
-            (
-                "RUN --mount=targt=/x true",
-                "unexpected key 'targt' in 'targt=/x' (did you mean target?)",
-            ),
-            (
-                "RUN --mount=target=/x,fast true",
-                "invalid field 'fast' must be a key=value pair",
-            ),
-            (
-                "RUN --mount=target=/x,ro=maybe true",
-                "invalid value for ro: maybe",
-            ),
-            (
-                "RUN --mount=type=cache,target=/x,mode=rwx true",
-                "invalid value rwx for mode",
-            ),
-            (
-                "RUN --mount=type=cache,target=/x,uid=-1 true",
-                "invalid value -1 for uid",
-            ),
-            (
-                "RUN --mount=from=$NAME,target=/x true",
-                "'from' doesn't support variable expansion, define alias stage instead",
-            ),
-            (
-                "RUN --mount=source=nothing,target=/x true",
-                "\"/nothing\": not found",
-            ),
-            (
-                "RUN --mount=from=other,source=/nothing,target=/x true",
-                "\"/nothing\": not found",
-            ),
-            ("RUN --mount=target=/bin/busybox true", "not a directory"),
-        ],
-        1,
-    );
+    Place::new().all(WRONG, 1);
 }

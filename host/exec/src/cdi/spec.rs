@@ -113,7 +113,7 @@ pub(super) struct Hook {
 #[serde(untagged)]
 pub(super) enum Text {
     /// A text.
-    Text(String),
+    Written(String),
     /// A truth value.
     Bool(bool),
     /// A number.
@@ -124,7 +124,7 @@ impl Text {
     /// Whether it is one of the words for "yes" that Go's `strconv.ParseBool` knows.
     pub(super) fn is_true(&self) -> bool {
         match self {
-            Self::Text(text) => matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"),
+            Self::Written(text) => matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"),
             Self::Bool(value) => *value,
             Self::Number(value) => (*value - 1.0).abs() < f64::EPSILON,
         }
@@ -132,7 +132,7 @@ impl Text {
 
     /// Whether it is this text.
     pub(super) fn is(&self, expected: &str) -> bool {
-        matches!(self, Self::Text(text) if text == expected)
+        matches!(self, Self::Written(text) if text == expected)
     }
 }
 
