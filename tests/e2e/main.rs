@@ -19,6 +19,7 @@ mod hello;
 mod hostile;
 mod leaks;
 mod limits;
+mod link;
 mod mounts;
 mod opaque;
 mod outputs;

@@ -364,3 +364,59 @@ fn contexts_come_over_ssh() {
     let _added = outcome.ok();
     assert_eq!(read(&out.join("x/file")), "one\n");
 }
+
+#[test]
+fn the_hosts_proxies_are_used_and_its_exceptions_kept() {
+    let (proxy, place) = (Web::start(), Place::new());
+    proxy.page("http://files.example/hello.txt", Page::new("through the proxy"));
+    place.web.page("/direct.txt", Page::new("direct"));
+    let address = proxy.url("");
+    let place = Place {
+        kiln: place
+            .kiln
+            .env("HTTP_PROXY", &address)
+            .env("HTTPS_PROXY", &address)
+            .env("NO_PROXY", "localhost,127.0.0.1"),
+        ..place
+    };
+    let direct = place.web.url("/direct.txt");
+    let dockerfile = format!("FROM scratch\nADD http://files.example/hello.txt {direct} /\n");
+    let (outcome, out) = place.build(&dockerfile, &[]);
+    let _ok = outcome.ok();
+    assert_eq!(read(&out.join("hello.txt")), "through the proxy");
+    assert_eq!(read(&out.join("direct.txt")), "direct");
+    let seen: Vec<String> = proxy.take_seen().into_iter().map(|seen| seen.path).collect();
+    assert!(
+        !seen.is_empty() && seen.iter().all(|path| path == "http://files.example/hello.txt"),
+        "{seen:?}"
+    );
+    // The proxy does not let anybody through to https.
+    let (outcome, _) = place.build("FROM scratch\nADD https://files.example/secret /\n", &[]);
+    let _named = outcome.exits(1).says("https://files.example/secret");
+    let seen = proxy.take_seen();
+    assert!(
+        seen.iter()
+            .any(|seen| seen.method == "CONNECT" && seen.path == "files.example:443"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn repositories_that_are_kept_are_listed_and_removed() {
+    let (place, all) = (Place::new(), repositories());
+    place.web.repositories("git", all.path());
+    let url = place.web.url("/git/main.git");
+    let _out = place.made(&url, &[]);
+    let listed = place.kiln.run(&["du"]).ok().text();
+    let line = listed
+        .lines()
+        .find(|line| line.contains("source.git.checkout"))
+        .unwrap_or_else(|| panic!("no repository in\n{listed}"));
+    assert!(
+        line.contains(&format!("git repository {url}")) && line.contains("true"),
+        "{line}"
+    );
+    let _pruned = place.kiln.run(&["prune", "--all", "--force"]).ok();
+    let listed = place.kiln.run(&["du"]).ok().text();
+    assert!(!listed.contains("source.git.checkout"), "{listed}");
+}

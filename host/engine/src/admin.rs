@@ -19,6 +19,8 @@ use kiln_store::GcPolicy;
 use kiln_store::GcReport;
 use kiln_store::StoreError;
 use kiln_store::Usage;
+use kiln_store::UsageKind;
+use kiln_store::UsageRecord;
 
 use crate::Engine;
 use crate::bridge::chain;
@@ -35,7 +37,15 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub fn usage(&self) -> Result<Usage, StoreError> {
-        self.store().usage()
+        let mut usage = self.store().usage()?;
+        for kept in self.fetchers().git.kept() {
+            usage.total += kept.size;
+            if !kept.in_use {
+                usage.reclaimable += kept.size;
+            }
+            usage.records.push(repository(kept));
+        }
+        Ok(usage)
     }
 
     /// Removes what nothing needs any more, by `policy`.
@@ -132,5 +142,23 @@ impl Engine {
             Ok(kiln_export::write_archive(out, place, &top, &blobs, &kind)?)
         })
         .map_err(BuildError::Export)
+    }
+}
+
+/// Returns a repository that is kept as a record like others.
+fn repository(kept: kiln_fetch::Kept) -> UsageRecord {
+    UsageRecord {
+        id: format!("git/{}", kept.name),
+        kind: UsageKind::Owner,
+        size: kept.size,
+        created: kept.created,
+        last_used: kept.last_used,
+        uses: 0,
+        in_use: kept.in_use,
+        pinned: false,
+        shared: false,
+        record_type: "source.git.checkout".to_owned(),
+        description: format!("git repository {}", kept.remote),
+        owners: Vec::new(),
     }
 }

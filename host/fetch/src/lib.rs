@@ -17,6 +17,7 @@ pub use config::Proxies;
 pub use error::FetchError;
 pub use git::Git;
 pub use git::GitSource;
+pub use git::Kept;
 pub use git::Resolved;
 pub use http::Download;
 pub use http::Http;

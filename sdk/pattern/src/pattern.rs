@@ -145,6 +145,34 @@ impl Pattern {
         }
     }
 
+    /// Returns the longest name that every match has between two slashes or at an end; empty when there is none.
+    pub(crate) fn whole_name(&self) -> Vec<u8> {
+        let mut longest = String::new();
+        // The name that is being read; none where it is not whole.
+        let mut name = Some(String::new());
+        for token in self.tokens.iter().chain([&Token::Literal('/')]) {
+            match token {
+                Token::Literal('/') => {
+                    let read = name.replace(String::new()).unwrap_or_default();
+                    if read.len() > longest.len() {
+                        longest = read;
+                    }
+                }
+                // This one also stands for bytes that are no text.
+                Token::Literal(char::REPLACEMENT_CHARACTER) => name = None,
+                Token::Literal(c) => {
+                    if let Some(name) = &mut name {
+                        name.push(*c);
+                    }
+                }
+                // What follows stands at the start or behind a slash; what is in front may go on.
+                Token::Dirs => name = Some(String::new()),
+                Token::Any | Token::Star | Token::Rest | Token::Class(_) => name = None,
+            }
+        }
+        longest.into_bytes()
+    }
+
     fn matches_suffix(&self, path: &[u8]) -> bool {
         let suffix = &self.text.as_bytes()[2..];
         path.ends_with(suffix) || suffix.strip_prefix(b"/").is_some_and(|name| name == path)

@@ -27,6 +27,7 @@ use crate::FetchError;
 use crate::http::Client;
 use access::Access;
 use checkout::Budget;
+pub use repository::Kept;
 pub use resolve::Resolved;
 pub use source::GitSource;
 
@@ -111,6 +112,11 @@ impl Git {
             .checked_sub(age)
             .unwrap_or(SystemTime::UNIX_EPOCH);
         repository::remove_unused(&self.config.repositories, before)
+    }
+
+    /// Returns the repositories that are kept. What cannot be read is left out.
+    pub fn kept(&self) -> Vec<Kept> {
+        repository::kept(&self.config.repositories)
     }
 
     fn job<'j>(&'j self, source: &'j GitSource, caller: &'j dyn Caller) -> Result<Job<'j>, FetchError> {

@@ -23,6 +23,26 @@ use crate::FetchError;
 /// How often a repository that somebody else uses is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
+/// The file in a repository that says what it is.
+const DESCRIPTION: &str = "description";
+
+/// A repository that is kept for the next build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name: the digest of the remote's URL.
+    pub name: String,
+    /// The remote, without credentials.
+    pub remote: String,
+    /// Bytes on disk.
+    pub size: u64,
+    /// When it was made.
+    pub created: SystemTime,
+    /// When it was last used.
+    pub last_used: SystemTime,
+    /// Somebody uses it now.
+    pub in_use: bool,
+}
+
 /// A repository, locked.
 pub(super) struct Repository {
     pub(super) path: PathBuf,
@@ -44,7 +64,7 @@ impl Job<'_> {
         if old {
             remove_locks(&path);
         } else {
-            self.create(&path).await?;
+            self.create(remote, &path).await?;
         }
         Ok(Repository {
             path,
@@ -54,7 +74,7 @@ impl Job<'_> {
         })
     }
 
-    async fn create(&self, path: &Path) -> Result<(), FetchError> {
+    async fn create(&self, remote: &Remote, path: &Path) -> Result<(), FetchError> {
         let new = path.with_extension("new");
         for old in [path, &new] {
             remove(old)?;
@@ -66,6 +86,9 @@ impl Job<'_> {
         let key = "uploadpack.allowAnySHA1InWant";
         self.git(&Call::new("init repo for", &["config", key, "true"]).at(&new))
             .await?;
+        // Git's own place for what a repository is, in one line.
+        let description = new.join(DESCRIPTION);
+        std::fs::write(&description, remote.shown()).map_err(FetchError::file("write", &description))?;
         std::fs::rename(&new, path).map_err(FetchError::file("create", path))
     }
 }
@@ -165,4 +188,44 @@ pub(super) fn remove_unused(root: &Path, before: SystemTime) -> Result<(), Fetch
         std::fs::remove_file(&path).map_err(FetchError::file("remove", &path))?;
     }
     Ok(())
+}
+
+/// Returns the repositories below `root`, by name. What cannot be read is left out.
+pub(super) fn kept(root: &Path) -> Vec<Kept> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let mut all: Vec<Kept> = entries.filter_map(|entry| kept_at(&entry.path())).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn kept_at(path: &Path) -> Option<Kept> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".git")?.to_owned();
+    let created = std::fs::metadata(path.join("config")).ok()?.modified().ok()?;
+    let lock = File::open(path.with_extension("lock")).ok();
+    let last_used = lock
+        .as_ref()
+        .and_then(|lock| lock.metadata().ok()?.modified().ok());
+    let shared = lock
+        .as_ref()
+        .map(|lock| rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared));
+    Some(Kept {
+        name,
+        remote: std::fs::read_to_string(path.join(DESCRIPTION)).unwrap_or_default(),
+        size: size_of(path),
+        created,
+        last_used: last_used.unwrap_or(created),
+        in_use: matches!(shared, Some(Err(_))),
+    })
+}
+
+fn size_of(path: &Path) -> u64 {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        Some(match metadata.is_dir() {
+            true => size_of(&entry.path()),
+            false => metadata.len(),
+        })
+    });
+    sizes.sum()
 }

@@ -229,13 +229,8 @@ impl Lowerer<'_> {
 
     /// Copies onto nothing and stacks the result on the stage: the layer does not depend on what is below.
     fn link(&mut self, at: usize, copies: Vec<Copy>, meta: Meta, link: String) {
-        let stage = &self.stages[at];
-        let on = stage
-            .platform
-            .as_ref()
-            .map(crate::platform::format)
-            .unwrap_or_default();
-        let group = Some(format!("link {on} {at} {}", stage.step));
+        // Both are shown as one, by the name of the copy.
+        let group = Some(meta.name.clone());
         let shown = Meta {
             name: link,
             group: group.clone(),
