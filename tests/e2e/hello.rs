@@ -52,6 +52,38 @@ fn hello_is_accepted_and_runs_elsewhere() {
     assert!(run_bundle(&bundle).contains("hello from an image that kiln built"));
 }
 
+/// podman takes the archive as it is and runs it, with whatever of its two runtimes this machine's groups suit.
+#[test]
+fn podman_runs_hello() {
+    let kiln = Kiln::new();
+    let archive = kiln.path("hello.tar");
+    let dest = format!("type=oci,dest={},name=hello:latest", archive.display());
+    let _built = kiln.build(example().path(), &["-o", &dest]).ok();
+    let (root, state) = (kiln.path("podman"), kiln.path("podman-run"));
+    let podman = |runtime: &str, args: &[&str]| {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(&root).arg("--runroot").arg(&state);
+        command.args([
+            "--storage-driver=vfs",
+            "--cgroup-manager=cgroupfs",
+            "--runtime",
+            runtime,
+        ]);
+        run({
+            command.args(args);
+            command
+        })
+    };
+    let image = format!("oci-archive:{}", archive.display());
+    // Test machines may not raise limits.
+    let limits = ["--ulimit=nofile=1000:1000", "--ulimit=nproc=1000:1000"];
+    let args = [&["run", "--rm", "--network=none"], &limits[..], &[&image]].concat();
+    let outcomes = ["crun", "runc"].map(|runtime| podman(runtime, &args));
+    let said: String = outcomes.iter().map(kiln_tests::support::Outcome::all).collect();
+    let _removed = podman("runc", &["unmount", "--all"]);
+    assert!(said.contains("hello from an image that kiln built"), "{said}");
+}
+
 /// Runs the program of an unpacked image. `crun` refuses hybrid cgroups, so this is `runc`; no terminal is there.
 fn run_bundle(bundle: &Path) -> String {
     let spec = bundle.join("config.json");

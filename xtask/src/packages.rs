@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Need] = &[
     ("xz", "xz-utils"),
     ("crun", "crun"),
     ("runc", "runc"),
+    ("podman", "podman"),
     ("newuidmap", "uidmap"),
     ("pasta", "passt"),
     ("slirp4netns", "slirp4netns"),
