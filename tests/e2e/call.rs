@@ -195,3 +195,20 @@ fn the_syntax_line_chooses_the_frontend() {
     )
     .says("cannot open plugin `./missing.wasm`");
 }
+
+#[test]
+fn questions_go_to_the_component_of_the_syntax_line() {
+    let lines = "FROM scratch AS base\nENV a b\n";
+    let file = format!("# syntax=builtin:dockerfile\n{lines}");
+    let check = ask(&file, &["--check"], 1).text();
+    assert!(check.contains("WARNING: LegacyKeyValueFormat"), "{check}");
+    let targets = ask(&file, &["--call=targets"], 0).text();
+    assert!(targets.contains("base (default)"), "{targets}");
+    let missing = format!("# syntax=./missing.wasm\n{lines}");
+    for call in ["--check", "--call=targets", "--call=outline"] {
+        _ = ask(&missing, &[call], 1).says("cannot open plugin `./missing.wasm`");
+    }
+    // A plugin that was chosen by flag is asked itself, and sends nobody on.
+    let flag = ["--plugin", "builtin:dockerfile", "--call=targets"];
+    _ = ask(&missing, &flag, 1).says("wants to call the frontend `./missing.wasm`, which is not granted");
+}

@@ -7,6 +7,7 @@ use kiln_cache::CacheTo;
 use kiln_cache::Location;
 use kiln_graph::Definition;
 use kiln_image::Digest;
+use kiln_plugin::Failure;
 use kiln_plugin::Frontend;
 use kiln_plugin::FrontendBridge;
 use kiln_plugin::FrontendError;
@@ -57,6 +58,9 @@ use crate::request::BuildRequest;
 use crate::request::Context;
 use crate::request::NamedContext;
 use crate::request::NoCache;
+
+/// The only key of an answer that says: ask the frontend of this reference.
+const FORWARD: &str = "frontend.forward";
 
 /// How long a repository is kept that nobody uses: fetching what has changed since is faster than fetching all.
 const REPOSITORIES: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
@@ -328,11 +332,37 @@ impl Run {
 
     async fn ask(&self, question: &str) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
         let loaded = self.load().await?;
-        let (request, bridge) = (self.request(&loaded), self.bridge(&loaded));
+        let (mut request, bridge) = (self.request(&loaded), self.bridge(&loaded));
         let answer = loaded
             .frontend
             .subrequest(question, &request, loaded.files.clone(), bridge);
+        let answer = answer.await.map_err(frontend_error)?;
+        let Some(name) = self.forwarded(&answer)? else {
+            return Ok(answer);
+        };
+        // As when a frontend calls another to lower the file: that one is told, and can call nobody else.
+        request.options.push(("cmdline".to_owned(), name.clone()));
+        let memo = StoreMemo::for_request(self.build.layers.store(), &self.build.request);
+        let other = self.build.config.frontends.open(Some(&name), memo).await;
+        let other = other.map_err(BuildError::Plugin)?;
+        let bridge = self.bridge_with(&loaded, Forwarding::Denied);
+        let answer = other.subrequest(question, &request, loaded.files.clone(), bridge);
         answer.await.map_err(frontend_error)
+    }
+
+    /// Returns the frontend that is to answer in place of the default one.
+    fn forwarded(&self, answer: &[(String, Vec<u8>)]) -> Result<Option<String>, BuildError> {
+        let [(key, name)] = answer else { return Ok(None) };
+        if key != FORWARD {
+            return Ok(None);
+        }
+        let name = String::from_utf8_lossy(name).into_owned();
+        match self.build.request.frontend {
+            None => Ok(Some(name)),
+            Some(_) => Err(frontend_error(FrontendError::Failure(Failure::of(format!(
+                "the frontend wants to call the frontend `{name}`, which is not granted"
+            ))))),
+        }
     }
 
     /// Reads the build file and finds its frontend.
@@ -378,16 +408,21 @@ impl Run {
     }
 
     fn bridge(&self, loaded: &Loaded) -> Arc<dyn FrontendBridge> {
+        let forwarding = match self.build.request.frontend {
+            None => Forwarding::Allowed,
+            Some(_) => Forwarding::Denied,
+        };
+        self.bridge_with(loaded, forwarding)
+    }
+
+    fn bridge_with(&self, loaded: &Loaded, forwarding: Forwarding) -> Arc<dyn FrontendBridge> {
         Arc::new(Bridge {
             build: self.build.clone(),
             session: self.session.clone(),
             reporter: self.reporter.clone(),
             step: loaded.step,
             files: loaded.files.clone(),
-            forwarding: match self.build.request.frontend {
-                None => Forwarding::Allowed,
-                Some(_) => Forwarding::Denied,
-            },
+            forwarding,
         })
     }
 

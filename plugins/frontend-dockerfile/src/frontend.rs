@@ -142,7 +142,7 @@ pub(crate) fn lower(host: &dyn Host, request: &Request) -> Result<Lowered, Failu
 
 /// Returns the component that the file wants to be read by, and what it is asked. What is wrong with the wish is said
 /// when the file is parsed.
-fn other_frontend(request: &Request, text: &Text) -> Option<(String, Request)> {
+pub(crate) fn other_frontend(request: &Request, text: &Text) -> Option<(String, Request)> {
     let options = Options::new(request).ok()?;
     let Ok(Syntax::Component(reference)) = Syntax::of(&options, &text.data) else {
         return None;

@@ -578,12 +578,9 @@ const TEXT: &[Row] = &[
 fn errors_have_buildkits_words_and_their_place() {
     let mut failed = Vec::new();
     for (dockerfile, text, (line, column)) in [NAMES, ARGUMENTS, COPIES, RUNS, TEXT].concat() {
-        let failure = match Build::new(dockerfile).lower().0 {
-            Ok(_) => {
-                failed.push(format!("{dockerfile:?}: lowers, expected {text:?}"));
-                continue;
-            }
-            Err(failure) => failure,
+        let Err(failure) = Build::new(dockerfile).lower().0 else {
+            failed.push(format!("{dockerfile:?}: lowers, expected {text:?}"));
+            continue;
         };
         let error = &failure.diagnostics[0];
         let place = error

@@ -7,6 +7,7 @@ use crate::excerpt;
 use crate::fault::Outcome;
 use crate::frontend::Text;
 use crate::frontend::failure;
+use crate::frontend::other_frontend;
 use crate::graph::Graph;
 use crate::host::Host;
 use crate::lint::Finding;
@@ -55,6 +56,9 @@ const QUESTIONS: [(&str, &str); 4] = [
     ("frontend.subrequests.describe", "List available subrequest types"),
 ];
 
+/// The answer's only key when another component reads the file: the component's reference.
+const FORWARD: &str = "frontend.forward";
+
 /// Says what the frontend is.
 pub(crate) fn describe() -> Description {
     let question = |(id, description): &(&str, &str)| Subrequest {
@@ -81,6 +85,12 @@ pub(crate) fn answer(host: &dyn Host, id: &str, request: &Request) -> Result<Ans
         return Err(Diagnostic::error(format!("unsupported request {id}")).into());
     }
     let text = Text::read(host, &request.source_name).map_err(|fault| failure(&fault, None, &[]))?;
+    if let Some((reference, _)) = other_frontend(request, &text) {
+        // The host asks that component, by the rules for plugins.
+        return Ok(Answer {
+            metadata: vec![(FORWARD.to_owned(), reference.into_bytes())],
+        });
+    }
     let mut question = Question {
         host,
         request,
