@@ -450,8 +450,11 @@ fn a_new_plugin_has_all_that_its_readme_names() {
     }
     let said = kiln_in(&kiln, &project, "plugin new mine --folder rust").failed();
     assert!(said.contains("is there already and is not empty"), "{said}");
-    let said = kiln_in(&kiln, &project, "plugin new mine --kind scanner").failed();
-    assert!(said.contains("`--kind scanner` is not supported yet"), "{said}");
+    let said = kiln_in(&kiln, &project, "plugin new mine --kind scanner --lang c").failed();
+    assert!(
+        said.contains("no template of a scanner in that language (there are: rust)"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -65,7 +65,7 @@ struct Plugin {
 impl Plugin {
     /// Starts a project as its author does, and builds it.
     #[track_caller]
-    fn build(language: &str) -> Self {
+    fn build(kind: &str, language: &str) -> Self {
         let roots =
             std::env::var("KILN_TEST_ROOTS").expect("KILN_TEST_ROOTS is not set: run `cargo xtask test`");
         let tools = Path::new(&roots).join("tools");
@@ -85,7 +85,9 @@ impl Plugin {
         let folder = kiln.path(language);
         let named = folder.display().to_string();
         let _made = kiln
-            .run(&["plugin", "new", "sample", "--lang", language, "--folder", &named])
+            .run(&[
+                "plugin", "new", "sample", "--kind", kind, "--lang", language, "--folder", &named,
+            ])
             .ok();
         if language == "javascript" {
             std::os::unix::fs::symlink(tools.join("js/node_modules"), folder.join("node_modules"))
@@ -114,7 +116,7 @@ impl Plugin {
 }
 
 fn conforms(language: &str) {
-    let plugin = Plugin::build(language);
+    let plugin = Plugin::build("frontend", language);
     let _tested = plugin.run("plugin test ./sample.wasm --file image.yaml").ok();
     let ran = plugin.run("plugin run ./sample.wasm tests/hello/input --file image.yaml --runs 50");
     let said = ran.ok().text();
@@ -158,7 +160,7 @@ fn javascript() {
 
 #[test]
 fn a_project_is_built_anew_when_it_changes() {
-    let plugin = Plugin::build("c");
+    let plugin = Plugin::build("frontend", "c");
     std::fs::remove_file(plugin.folder.join("sample.wasm")).expect("it was built");
     let mut command = plugin.kiln.command(&["plugin", "dev", "--rounds", "2"]);
     command.current_dir(&plugin.folder);
@@ -179,5 +181,51 @@ fn a_project_is_built_anew_when_it_changes() {
         "  + vertex 1 \"put in ca-certificates curl\"",
     ] {
         assert!(said.contains(part), "no {part:?} in\n{said}");
+    }
+}
+
+#[test]
+fn catalogers_find_the_same_packages() {
+    for language in ["rust", "python", "javascript"] {
+        let plugin = Plugin::build("cataloger", language);
+        let _tested = plugin.run("plugin test ./sample.wasm").ok();
+        let said = plugin
+            .run("plugin run ./sample.wasm tests/hello/input --runs 20")
+            .ok()
+            .text();
+        assert!(said.contains("pkg:generic/lua@5.4.7"), "{language}: {said}");
+        std::fs::write(
+            plugin.folder.join("tests/hello/input/third_party/vendored.txt"),
+            "a 1\n",
+        )
+        .expect("a file");
+        let said = plugin.run("plugin test ./sample.wasm").exits(1).all();
+        assert!(said.contains("  + package a 1"), "{language}: {said}");
+    }
+}
+
+#[test]
+fn scanners_and_caches_are_built_and_tested_and_not_run() {
+    for kind in ["scanner", "cache"] {
+        let plugin = Plugin::build(kind, "rust");
+        let mut tests = Command::new("cargo");
+        tests.args(["test", "--quiet"]).current_dir(&plugin.folder);
+        tests.env("CARGO_TARGET_DIR", plugin.folder.join("target"));
+        let _passed = Running::start(tests).wait(PATIENCE).ok().says("test result: ok");
+        let said = plugin
+            .run("plugin run ./sample.wasm tests/hello/input")
+            .exits(1)
+            .all();
+        assert!(
+            said.contains(&format!(
+                "is a {kind}, and this version of kiln does not run those"
+            )),
+            "{said}"
+        );
+        let said = plugin.run("plugin inspect ./sample.wasm").ok().text();
+        assert!(
+            said.contains(&format!("World:      kiln:plugin/{kind}@0.1.0")),
+            "{said}"
+        );
     }
 }

@@ -18,6 +18,7 @@ use kiln_plugin::Request;
 
 use super::FindArgs;
 use super::Session;
+use super::catalog::Cataloged;
 use super::failed;
 use super::find;
 use super::print;
@@ -217,7 +218,30 @@ pub(super) fn graph(args: &GraphArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Runs a cataloger; all its answers must be the same.
+fn run_cataloger(args: &RunArgs, cataloged: &Cataloged) -> Result<u8, Failure> {
+    if args.record.is_some() {
+        let report = Report::new("`--record` is for frontends: a cataloger asks nothing");
+        return Err(Failure::usage(report));
+    }
+    let first = cataloged.packages(&args.input.folder)?;
+    for number in 2..=args.runs.get() {
+        if cataloged.packages(&args.input.folder)? != first {
+            let report = Report::new(format!(
+                "plugin `{}` gave other packages in run {number} of the same input",
+                args.input.plugin
+            ));
+            return Err(Failure::failed(report));
+        }
+    }
+    print(&first)?;
+    Ok(0)
+}
+
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
+    if let Some(cataloged) = Cataloged::open(&args.input.plugin, &args.input.find)? {
+        return run_cataloger(args, &cataloged);
+    }
     if let Some(file) = &args.record {
         Loaded::open(&args.input.plugin, &args.input.find)?.record(
             &args.input,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::ValueEnum;
-use kiln_plugin::PluginKind;
 
 use super::print;
 use crate::args::ArgError;
@@ -17,15 +16,23 @@ pub(super) struct NewArgs {
     /// Name of the plugin and of its folder
     #[arg(value_name = "NAME")]
     name: String,
-    /// What it does: frontend
-    #[arg(long, default_value = "frontend")]
-    kind: String,
+    /// What it does
+    #[arg(long, value_enum, default_value = "frontend")]
+    kind: Kind,
     /// Language that it is written in
     #[arg(long, value_enum, default_value = "rust")]
     lang: Language,
     /// Folder to make [default: NAME]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Frontend,
+    Cataloger,
+    Scanner,
+    Cache,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,13 +89,71 @@ const C: Files = files! {
     ".gitignore" = "sdk/templates/frontend/gitignore",
 };
 
+const CATALOGER: Files = files! {
+    "README.md" = "sdk/templates/cataloger/README.md",
+    "tests/hello/input/third_party/vendored.txt" = "sdk/templates/cataloger/vendored.txt",
+    "tests/hello/expected.txt" = "sdk/templates/cataloger/expected.txt",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+const CATALOGER_RUST: Files = files! {
+    "plugin.toml" = "sdk/templates/cataloger/rust/plugin.toml",
+    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
+    "src/lib.rs" = "sdk/templates/cataloger/rust/lib.rs",
+};
+const CATALOGER_PYTHON: Files = files! {
+    "plugin.toml" = "sdk/templates/cataloger/python/plugin.toml",
+    "app.py" = "sdk/templates/cataloger/python/app.py",
+};
+const CATALOGER_JAVASCRIPT: Files = files! {
+    "plugin.toml" = "sdk/templates/cataloger/javascript/plugin.toml",
+    "package.json" = "sdk/templates/frontend/javascript/package.json",
+    "app.js" = "sdk/templates/cataloger/javascript/app.js",
+};
+const SCANNER: Files = files! {
+    "README.md" = "sdk/templates/scanner/README.md",
+    "plugin.toml" = "sdk/templates/scanner/plugin.toml",
+    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
+    "src/lib.rs" = "sdk/templates/scanner/lib.rs",
+    "tests/hello/input/third_party/vendored.txt" = "sdk/templates/cataloger/vendored.txt",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+const CACHE: Files = files! {
+    "README.md" = "sdk/templates/cache/README.md",
+    "plugin.toml" = "sdk/templates/cache/plugin.toml",
+    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
+    "src/lib.rs" = "sdk/templates/cache/lib.rs",
+    "tests/hello/input/config.txt" = "sdk/templates/cache/config.txt",
+    ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+
+/// Returns the files of a project beside the contract.
+fn parts(kind: Kind, language: Language) -> Result<[Files; 2], ArgError> {
+    let missing = |kind: &str| {
+        let text = format!("there is no template of a {kind} in that language (there are: rust");
+        let more = if kind == "cataloger" {
+            ", python, javascript"
+        } else {
+            ""
+        };
+        ArgError::new(format!("{text}{more})"))
+    };
+    Ok(match (kind, language) {
+        (Kind::Frontend, Language::Rust) => [COMMON, RUST],
+        (Kind::Frontend, Language::Python) => [COMMON, PYTHON],
+        (Kind::Frontend, Language::Javascript) => [COMMON, JAVASCRIPT],
+        (Kind::Frontend, Language::C) => [COMMON, C],
+        (Kind::Cataloger, Language::Rust) => [CATALOGER, CATALOGER_RUST],
+        (Kind::Cataloger, Language::Python) => [CATALOGER, CATALOGER_PYTHON],
+        (Kind::Cataloger, Language::Javascript) => [CATALOGER, CATALOGER_JAVASCRIPT],
+        (Kind::Cataloger, Language::C) => return Err(missing("cataloger")),
+        (Kind::Scanner, Language::Rust) => [SCANNER, &[]],
+        (Kind::Scanner, _) => return Err(missing("scanner")),
+        (Kind::Cache, Language::Rust) => [CACHE, &[]],
+        (Kind::Cache, _) => return Err(missing("cache")),
+    })
+}
+
 pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
-    let known = PluginKind::ALL.iter().any(|kind| kind.name() == args.kind);
-    match args.kind.as_str() {
-        "frontend" => {}
-        kind if known => return Err(ArgError::not_yet(&format!("`--kind {kind}`")).into()),
-        kind => return Err(ArgError::value("--kind", kind, "frontend").into()),
-    }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !args.name.starts_with(|c: char| c.is_ascii_lowercase()) || !args.name.chars().all(allowed) {
         return Err(ArgError::value("NAME", &args.name, "small letters, digits and dashes").into());
@@ -104,19 +169,18 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         ))
         .into());
     }
-    let own = match args.lang {
-        Language::Rust => RUST,
-        Language::Python => PYTHON,
-        Language::Javascript => JAVASCRIPT,
-        Language::C => C,
-    };
-    for (name, text) in [WIT, COMMON, own].concat() {
+    let parts = parts(args.kind, args.lang)?;
+    for (name, text) in [WIT, &parts.concat()].concat() {
         write(&folder.join(name), &text.replace("PLUGIN_NAME", &args.name))?;
     }
     let next = format!(
-        "{}\n\nnext:\n  cd {0}\n  kiln plugin build\n  kiln plugin test ./{}.wasm --file image.yaml\n",
+        "{}\n\nnext:\n  cd {0}\n  kiln plugin build\n  {}\n",
         folder.display(),
-        args.name
+        match args.kind {
+            Kind::Frontend => format!("kiln plugin test ./{}.wasm --file image.yaml", args.name),
+            Kind::Cataloger => format!("kiln plugin test ./{}.wasm", args.name),
+            Kind::Scanner | Kind::Cache => "cargo test".to_owned(),
+        }
     );
     print(&next)?;
     Ok(0)

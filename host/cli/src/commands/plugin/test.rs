@@ -8,6 +8,7 @@ use kiln_image::Platform;
 use kiln_plugin::Request;
 
 use super::FindArgs;
+use super::catalog::Cataloged;
 use super::print;
 use super::run::Loaded;
 use super::run::outcome_text;
@@ -34,6 +35,12 @@ pub(super) struct TestArgs {
     find: FindArgs,
 }
 
+/// A plugin of a kind that has golden tests.
+enum Tested {
+    Frontend(Loaded),
+    Cataloger(Cataloged),
+}
+
 pub(super) fn run(args: &TestArgs) -> Result<u8, Failure> {
     let failed =
         |e: &std::io::Error| Failure::io(&format!("read the cases in `{}`", args.cases.display()), e);
@@ -48,11 +55,14 @@ pub(super) fn run(args: &TestArgs) -> Result<u8, Failure> {
             report.hint("a case is a folder with `input/` and `expected.txt`"),
         ));
     }
-    let loaded = Loaded::open(&args.plugin, &args.find)?;
+    let tested = match Cataloged::open(&args.plugin, &args.find)? {
+        Some(cataloged) => Tested::Cataloger(cataloged),
+        None => Tested::Frontend(Loaded::open(&args.plugin, &args.find)?),
+    };
     let (mut out, mut broken) = (String::new(), 0);
     for case in &cases {
         let name = case.file_name().unwrap_or_default().to_string_lossy();
-        match outcome(args, &loaded, case)? {
+        match outcome(args, &tested, case)? {
             None => out += &format!("ok      {name}\n"),
             Some(difference) => {
                 broken += 1;
@@ -66,10 +76,15 @@ pub(super) fn run(args: &TestArgs) -> Result<u8, Failure> {
 }
 
 /// Runs a case; none when it is as expected.
-fn outcome(args: &TestArgs, loaded: &Loaded, case: &Path) -> Result<Option<String>, Failure> {
-    let request = Request::new(args.file.clone(), Platform::new("linux", "amd64", None));
-    let (result, _) = loaded.lower(&case.join("input"), &request)?;
-    let actual = outcome_text(result)?;
+fn outcome(args: &TestArgs, tested: &Tested, case: &Path) -> Result<Option<String>, Failure> {
+    let input = case.join("input");
+    let actual = match tested {
+        Tested::Cataloger(cataloged) => cataloged.packages(&input)?,
+        Tested::Frontend(loaded) => {
+            let request = Request::new(args.file.clone(), Platform::new("linux", "amd64", None));
+            outcome_text(loaded.lower(&input, &request)?.0)?
+        }
+    };
     let file = case.join("expected.txt");
     if args.update {
         let written = std::fs::write(&file, actual);

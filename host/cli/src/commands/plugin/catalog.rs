@@ -1,0 +1,121 @@
+//! Catalogers on a folder: what `kiln plugin run` and `kiln plugin test` do with them.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use kiln_image::Digest;
+use kiln_plugin::CatalogError;
+use kiln_plugin::Cataloger;
+use kiln_plugin::FileTree;
+use kiln_plugin::HostError;
+use kiln_plugin::Matched;
+use kiln_plugin::MemoryTree;
+use kiln_plugin::PackageInfo;
+use kiln_plugin::PluginKind;
+
+use super::FindArgs;
+use super::Session;
+use super::failed;
+use super::find;
+use crate::exit::Failure;
+use crate::plugins::tree_of;
+use crate::plugins::unusable;
+use crate::report::Report;
+use crate::wiring;
+
+/// Most files of one page.
+const PAGE: usize = 4096;
+
+/// A cataloger that is loaded, and the threads that it runs on.
+pub(super) struct Cataloged {
+    runtime: tokio::runtime::Runtime,
+    cataloger: Arc<dyn Cataloger>,
+}
+
+impl Cataloged {
+    /// Finds and loads a cataloger; none when the plugin is a frontend, which is loaded otherwise.
+    pub(super) fn open(plugin: &str, args: &FindArgs) -> Result<Option<Self>, Failure> {
+        let session = Session::open()?;
+        let resolver = args.resolver(&session)?;
+        let runtime = super::super::runtime()?;
+        let found = runtime.block_on(find(&resolver, plugin))?;
+        match found.seen.kind {
+            Some(PluginKind::Cataloger) => {}
+            Some(kind @ (PluginKind::Scanner | PluginKind::Cache)) => {
+                let report = Report::new(format!(
+                    "plugin `{plugin}` is a {kind}, and this version of kiln does not run those"
+                ));
+                return Err(Failure::failed(
+                    report.hint("the project's own tests run with `cargo test`"),
+                ));
+            }
+            _ => return Ok(None),
+        }
+        let wasm = wiring::plugin_runtime(&session.around, &resolver, &args.limits)?;
+        let cataloger = wasm.cataloger(&found.name, &found.component, found.code);
+        let cataloger = cataloger.map_err(|e| failed(&e))?;
+        Ok(Some(Self { runtime, cataloger }))
+    }
+
+    /// Returns the packages of a folder as text.
+    pub(super) fn packages(&self, folder: &Path) -> Result<String, Failure> {
+        let tree = tree_of(folder).map_err(|e| Failure::io(&format!("read `{}`", folder.display()), &e))?;
+        let found = self.runtime.block_on(self.catalog(&tree));
+        match found {
+            Ok(packages) => Ok(text(&packages)),
+            Err(CatalogError::Plugin(error)) => Err(failed(&error)),
+            Err(error @ CatalogError::Failed { .. }) => Ok(format!("failed {error}\n")),
+        }
+    }
+
+    async fn catalog(&self, tree: &MemoryTree) -> Result<Vec<PackageInfo>, CatalogError> {
+        let wrong = |error: HostError| unusable(&self.cataloger.component().name, error.to_string());
+        let mut matched = Vec::new();
+        for interest in self.cataloger.interests().await? {
+            let mut after = None::<String>;
+            loop {
+                let page = tree.glob(&interest.globs, after.as_deref(), PAGE).await;
+                let page = page.map_err(wrong)?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.path.clone());
+                for entry in page.iter().filter(|entry| entry.size <= interest.max_size) {
+                    let Ok(mut content) = tree.read(&entry.path, interest.max_size).await else {
+                        continue;
+                    };
+                    let digest = Digest::of(&content);
+                    content.truncate(interest.head.map_or(usize::MAX, |head| head as usize));
+                    matched.push(Matched {
+                        interest: interest.id.clone(),
+                        path: entry.path.clone(),
+                        digest,
+                        content,
+                    });
+                }
+            }
+        }
+        self.cataloger.catalog(&matched).await
+    }
+}
+
+fn text(packages: &[PackageInfo]) -> String {
+    let mut out = String::new();
+    for package in packages {
+        _ = writeln!(out, "package {} {}", package.name, package.version);
+        _ = writeln!(out, "  purl {}", package.purl);
+        for license in &package.licenses {
+            _ = writeln!(out, "  license {license}");
+        }
+        for location in &package.locations {
+            _ = writeln!(out, "  location {location}");
+        }
+        for (purl, kind) in &package.relations {
+            _ = writeln!(out, "  {kind} {purl}");
+        }
+        for (key, value) in &package.attrs {
+            _ = writeln!(out, "  {key} {value}");
+        }
+        out.push('\n');
+    }
+    out
+}
