@@ -43,7 +43,7 @@ impl Engine {
             if !kept.in_use {
                 usage.reclaimable += kept.size;
             }
-            usage.records.push(repository(kept));
+            usage.records.push(repository(&kept));
         }
         Ok(usage)
     }
@@ -146,7 +146,7 @@ impl Engine {
 }
 
 /// Returns a repository that is kept as a record like others.
-fn repository(kept: kiln_fetch::Kept) -> UsageRecord {
+fn repository(kept: &kiln_fetch::Kept) -> UsageRecord {
     UsageRecord {
         id: format!("git/{}", kept.name),
         kind: UsageKind::Owner,

@@ -88,6 +88,21 @@ const NAMES: &[Row] = &[
         (1, 6),
     ),
     ("RUN x", "no build stage in current context", (1, 1)),
+    (
+        "FROM busybox AS build\nFROM busybox\nCOPY --from=biuld a /",
+        "(did you mean build?)",
+        (3, 1),
+    ),
+    (
+        "FROM busybox AS build\nFROM biuld",
+        "(did you mean build?)",
+        (2, 1),
+    ),
+    (
+        "FROM busybox AS build\nFROM busybox\nRUN --mount=from=biuld,target=/a x",
+        "(did you mean build?)",
+        (3, 1),
+    ),
 ];
 
 /// Arguments of instructions.
