@@ -132,10 +132,63 @@ fn conforms(language: &str) {
             "{language}: {text:?} gives\n{said}"
         );
     }
+    faults_are_readable(&plugin, language);
     for (text, graph) in UNUSUAL {
         let said = plugin.lower(text).ok().text();
         assert!(said.starts_with(graph), "{language}: {text:?} gives\n{said}");
     }
+}
+
+/// Where a fault is put into the source of each language, the fault, and what is said of it: with the line that it is on.
+const FAULTS: [(&str, &str, &str, &str, &str); 3] = [
+    (
+        "rust",
+        "src/lib.rs",
+        "        let (mut image, mut section)",
+        "        assert!(text.is_empty(), \"out of luck\");\n",
+        "panicked at src/lib.rs:LINE:9:\nout of luck",
+    ),
+    (
+        "python",
+        "app.py",
+        "    image, section = {",
+        "    1 // len(text[:0])\n",
+        "app.py\", line LINE, in parse\nZeroDivisionError",
+    ),
+    (
+        "javascript",
+        "app.js",
+        "  const image = {",
+        "  text.nothing.more;\n",
+        "parse@app.js:LINE:3\n",
+    ),
+];
+
+/// Breaks the plugin, and looks at what is said when it is run.
+fn faults_are_readable(plugin: &Plugin, language: &str) {
+    let Some((_, file, before, fault, expected)) = FAULTS.iter().find(|(known, ..)| *known == language)
+    else {
+        return;
+    };
+    let (file, good) = (plugin.folder.join(file), plugin.folder.join("sample.wasm"));
+    let text = std::fs::read_to_string(&file).expect("the source");
+    let component = std::fs::read(&good).expect("it was built");
+    let place = text.find(before).expect("the place for the fault");
+    let line = text[..place].matches('\n').count() + 1;
+    let broken = format!("{}{fault}{}", &text[..place], &text[place..]);
+    std::fs::write(&file, broken).expect("the source can be changed");
+    let _built = plugin.run("plugin build").ok();
+    let said = plugin
+        .run("plugin run ./sample.wasm tests/hello/input --file image.yaml")
+        .exits(1)
+        .all();
+    let expected = expected.replace("LINE", &line.to_string());
+    assert!(
+        said.contains("trapped in `lower`") && said.contains(&expected),
+        "{language}: no {expected:?} in\n{said}"
+    );
+    std::fs::write(&file, text).expect("the source can be changed");
+    std::fs::write(&good, component).expect("the component can be put back");
 }
 
 #[test]

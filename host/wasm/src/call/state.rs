@@ -38,6 +38,9 @@ pub(crate) struct Used {
     limits: Limits,
 }
 
+/// How the texts of panics begin.
+const PANICS: [&str; 3] = ["panicked at", "Traceback (most recent call last)", "uncaught "];
+
 impl CallState {
     /// Returns the state of a fresh call. `seed` decides what a plugin gets when it asks for random numbers.
     pub(crate) fn new(session: Session, limits: Limits, seed: &Digest) -> Self {
@@ -74,11 +77,11 @@ impl CallState {
         Ok(())
     }
 
-    /// Returns the panic's text, if the last error line was one.
+    /// Returns the panic's text, if the last error line was one: as Rust, Python and JavaScript begin them.
     pub(crate) fn panic(&self) -> Option<&str> {
         self.last_words
             .as_deref()
-            .filter(|text| text.starts_with("panicked at"))
+            .filter(|text| PANICS.iter().any(|start| text.starts_with(start)))
     }
 }
 

@@ -1,6 +1,7 @@
 // A frontend for images of Debian packages, files and a command, written down as a small part of YAML.
 
 import { resolveImage } from "kiln:plugin/build@0.1.0";
+import { log } from "kiln:plugin/log@0.1.0";
 
 const ENV = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"];
 
@@ -112,7 +113,11 @@ export const frontend = {
     try {
       return lower(parse(new TextDecoder().decode(data)), request);
     } catch (error) {
-      if (!(error instanceof Wrong)) throw error;
+      if (!(error instanceof Wrong)) {
+        // The stack reaches the user this way.
+        log("error", `uncaught ${error}\n${error.stack}`);
+        throw error;
+      }
       throw failure(error.message, error.line, [{ name: request.sourceName, language: "yaml", data }]);
     }
   },

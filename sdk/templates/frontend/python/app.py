@@ -1,9 +1,10 @@
 """A frontend for images of Debian packages, files and a command, written down as a small part of YAML."""
 
 import json
+import traceback
 
 from wit_world import exports
-from wit_world.imports import build
+from wit_world.imports import build, log
 from wit_world.imports.graph import (
     CopyAction, Definition, Exec, FileAct_Copy, FileAction, FileInput_Action, FileInput_Vertex, Input, Mount,
     MountKind_Bind, Network, Op_Exec, Op_File, Op_Source, Security, Source, Vertex,
@@ -107,3 +108,10 @@ class Frontend(exports.Frontend):
         except Wrong as wrong:
             line, message = wrong.args
             raise failure(message, line, [SourceFile(request.source_name, "yaml", data)])
+        except Exception as error:
+            # A traceback reaches the user this way. There are no files here for Python to read its lines from.
+            frames = [f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+                      for frame, line in traceback.walk_tb(error.__traceback__)]
+            text = ["Traceback (most recent call last):", *frames, f"{type(error).__name__}: {error}"]
+            log.log(log.Level.ERROR, "\n".join(text))
+            raise
