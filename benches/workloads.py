@@ -64,7 +64,11 @@ def copy_tree(target):
         folders.sort()
         paths = (pathlib.Path(directory, name) for name in sorted(names))
         found += [(path, path.stat().st_size) for path in paths if path.is_file() and not path.is_symlink()]
+    # Machines with many toolchains have files that would be most of the tree.
+    found = [(path, size) for path, size in found if size <= W1_BYTES // 64]
     few = W1_FILES // 40
+    step = max(1, len(found) // W1_FILES)
+    found = found[::step] + [f for n, f in enumerate(found) if n % step]
     chosen, rest = found[: W1_FILES - few], found[W1_FILES - few :]
     left = W1_BYTES - sum(size for _, size in chosen)
     for n in range(few):

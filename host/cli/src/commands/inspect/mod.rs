@@ -38,8 +38,9 @@ pub(crate) struct InspectArgs {
     /// Print the manifest or index as it is stored
     #[arg(long, conflicts_with = "format")]
     raw: bool,
-    /// Go template with .Name, .Manifest, .Image, .Provenance, .SBOM and the function json; or text, or json
-    #[arg(long, value_name = "TEMPLATE", default_value = "{{.Manifest}}")]
+    /// Go template with .Name, .Manifest, .Image, .Provenance, .SBOM and the function json; `{{.Manifest}}` is the
+    /// table of `docker buildx imagetools inspect`; or text, or json
+    #[arg(long, value_name = "TEMPLATE", default_value = "text")]
     format: String,
     /// Registry that may speak plain HTTP or have a certificate that nobody vouches for
     #[arg(long = "insecure-registry", value_name = "HOST")]
