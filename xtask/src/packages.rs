@@ -1,6 +1,5 @@
 //! Debian packages that tests and demo need: installed where that is possible, else named.
 
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
@@ -59,7 +58,7 @@ pub(crate) fn ensure(needs: &[Need]) -> anyhow::Result<()> {
         .arg("-u")
         .output()
         .is_ok_and(|output| output.stdout.starts_with(b"0"));
-    if !root || !Path::new("apt-get").exists() {
+    if !root || !is_there("apt-get") {
         bail!("programs are missing\nhint: on Debian, as root: `{wanted}`");
     }
     eprintln!("packages: {wanted}");
