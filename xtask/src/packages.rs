@@ -25,6 +25,8 @@ pub(crate) const TESTS: &[Need] = &[
     ("buildah", "buildah"),
     ("bzip2", "bzip2"),
     ("xz", "xz-utils"),
+    ("gzip", "gzip"),
+    ("zstd", "zstd"),
     ("crun", "crun"),
     ("runc", "runc"),
     ("podman", "podman"),

@@ -27,13 +27,14 @@ struct Count {
 pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     packages::ensure(packages::TESTS)?;
     let roots = roots::make()?;
-    tools::ensure(&roots)?;
+    let path = tools::ensure(&roots)?;
     let binary = build::binary(root, build::Profile::Dev)?;
     let mut cargo = process::cargo();
     cargo
         .current_dir(root)
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(args)
+        .env("PATH", path)
         .env("KILN_BIN", binary)
         .env("KILN_TEST_ROOTS", roots)
         .stdout(Stdio::piped());

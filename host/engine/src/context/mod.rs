@@ -33,6 +33,8 @@ pub(crate) use walk::Stat;
 
 /// Most times that newly found targets of symbolic links are looked for.
 const MAX_FOLLOW: usize = 16;
+/// Entries that are looked at before a file is searched for.
+const NEAR: usize = 4;
 
 /// A context cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,8 @@ pub(crate) struct LocalTree {
     changes: Arc<ChangeSet>,
     stats: Vec<Stat>,
     digests: Mutex<Digests>,
+    /// Where the next file that is asked for may be.
+    next: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -118,6 +122,7 @@ impl LocalTree {
             changes: walked.changes,
             stats: walked.stats,
             digests,
+            next: AtomicUsize::new(0),
         })
     }
 
@@ -127,11 +132,12 @@ impl LocalTree {
     }
 
     fn stat(&self, path: &TreePath) -> Option<&Stat> {
-        let at = self
-            .changes
-            .entries()
-            .binary_search_by(|entry| entry.path.cmp(path))
-            .ok()?;
+        let entries = self.changes.entries();
+        // Who asks mostly goes through the files in their order.
+        let next = self.next.load(Ordering::Relaxed);
+        let near = (next..entries.len().min(next + NEAR)).find(|at| entries[*at].path == *path);
+        let at = near.or_else(|| entries.binary_search_by(|entry| entry.path.cmp(path)).ok())?;
+        self.next.store(at + 1, Ordering::Relaxed);
         self.stats.get(at)
     }
 
