@@ -169,7 +169,7 @@ class Docker:
         self.log = open(scratch / "dockerd.log", "wb")
         shell = ["unshare", "--mount", "--propagation=private", "sh", "-c", DOCKERD, "sh", self.root, data]
         self.daemon = subprocess.Popen(shell, stdout=self.log, stderr=self.log)
-        self.client = ["nsenter", f"--target={self.daemon.pid}", "--mount", "--root", "--wdns", "/", "docker"]
+        self.client = ["nsenter", f"--target={self.daemon.pid}", "--mount", "--root", "--wdns=/", "docker"]
         for _ in range(60):
             time.sleep(1)
             if subprocess.run([*self.client, "info"], capture_output=True).returncode == 0:

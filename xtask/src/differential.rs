@@ -118,7 +118,7 @@ impl Docker {
     /// Returns the command that reaches it: `unshare`, `sh` and `chroot` all become the daemon, so its id is known.
     fn command(&self) -> Vec<String> {
         let target = format!("--target={}", self.daemon.id());
-        let words = ["nsenter", &target, "--mount", "--root", "--wdns", "/", "docker"];
+        let words = ["nsenter", &target, "--mount", "--root", "--wdns=/", "docker"];
         words.map(str::to_owned).to_vec()
     }
 
