@@ -64,6 +64,11 @@ impl TreePath {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
+    /// Orders this path and one that is given as bytes, as two paths are ordered.
+    pub fn cmp_bytes(&self, other: &[u8]) -> Ordering {
+        compare(&self.0, other)
+    }
+
     /// Returns true for the root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

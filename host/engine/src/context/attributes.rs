@@ -29,7 +29,7 @@ pub(super) fn add(root: &Path, walked: Walked, cache: &StatCache) -> Result<Walk
             continue;
         }
         let xattrs = match cache.attributes(&entry.path, stat) {
-            Some(known) => known.clone(),
+            Some(known) => known,
             None => {
                 read(&root.join(entry.path.as_path()), &mut buffer).map_err(|source| WalkError::Read {
                     path: root.join(entry.path.as_path()),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Condvar;
@@ -20,11 +21,15 @@ use rustix::fs::AtFlags;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::fs::RawDir;
 use rustix::fs::ResolveFlags;
 
 use super::WalkError;
 use super::filter::Filter;
 use super::filter::Scope;
+
+/// Bytes of names that are read at a time.
+const LISTING: usize = 64 << 10;
 
 /// What identifies the state of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,16 +54,19 @@ pub(crate) struct Walked {
 }
 
 struct Found {
-    name: Box<[u8]>,
     entry: Entry,
     stat: Stat,
     links: u64,
     included: bool,
     /// A symbolic link on the way to something wanted.
     way: bool,
+    /// Of a directory: the number of the job that reads it.
+    job: Option<usize>,
 }
 
+/// A directory to read.
 struct Job {
+    number: usize,
     path: TreePath,
     scope: Scope,
 }
@@ -66,7 +74,12 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     jobs: Vec<Job>,
+    /// Threads that read a directory.
     busy: usize,
+    /// Threads that have nothing to do.
+    waiting: usize,
+    /// Jobs that there were.
+    numbers: usize,
     failed: Option<WalkError>,
 }
 
@@ -89,11 +102,13 @@ pub(crate) fn walk(root: &Path, filter: &Filter, threads: usize) -> Result<Walke
         source: error.into(),
     })?;
     let first = Job {
+        number: 0,
         path: TreePath::root(),
         scope: filter.root(),
     };
     let queue = Mutex::new(Queue {
         jobs: vec![first],
+        numbers: 1,
         ..Queue::default()
     });
     let walk = Walk {
@@ -111,39 +126,39 @@ pub(crate) fn walk(root: &Path, filter: &Filter, threads: usize) -> Result<Walke
         }
         all
     });
-    if let Some(error) = walk
-        .queue
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .failed
-    {
-        return Err(error);
+    let queue = walk.queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match queue.failed {
+        Some(error) => Err(error),
+        None => Ok(assemble(found, queue.numbers)),
     }
-    Ok(assemble(found))
 }
 
-type Directories = Vec<(TreePath, Vec<Found>)>;
+/// What was found in directories, by the numbers of their jobs.
+type Directories = Vec<(usize, Vec<Found>)>;
 
 impl Walk<'_> {
     /// Takes directories until none is left, and returns what it found.
     fn work(&self) -> Directories {
         let mut done = Vec::new();
+        let mut buffer = Vec::with_capacity(LISTING);
         while let Some(job) = self.next() {
-            let result = self.read(&job);
+            let result = self.read(&job, buffer.spare_capacity_mut());
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.busy -= 1;
             match result {
-                Ok((found, below)) => {
-                    queue.jobs.extend(below);
-                    drop(queue);
-                    done.push((job.path, found));
+                Ok((mut found, mut below)) => {
+                    number(&mut found, &mut below, &mut queue.numbers);
+                    queue.jobs.append(&mut below);
+                    done.push((job.number, found));
                 }
                 Err(error) => {
                     queue.failed.get_or_insert(error);
                     queue.jobs.clear();
                 }
             }
-            self.ready.notify_all();
+            if queue.waiting > 0 {
+                self.ready.notify_all();
+            }
         }
         done
     }
@@ -160,11 +175,13 @@ impl Walk<'_> {
             if queue.busy == 0 {
                 return None;
             }
+            queue.waiting += 1;
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.waiting -= 1;
         }
     }
 
-    fn read(&self, job: &Job) -> Result<(Vec<Found>, Vec<Job>), WalkError> {
+    fn read(&self, job: &Job, buffer: &mut [MaybeUninit<u8>]) -> Result<(Vec<Found>, Vec<Job>), WalkError> {
         let failed = |path: &TreePath, error: rustix::io::Errno| WalkError::Read {
             path: self.root.join(path.as_path()),
             source: io::Error::from(error),
@@ -172,8 +189,8 @@ impl Walk<'_> {
         let dir = self.open(&job.path).map_err(|error| failed(&job.path, error))?;
         let mut found = Vec::new();
         let mut below = Vec::new();
-        let reader = rustix::fs::Dir::read_from(&dir).map_err(|error| failed(&job.path, error))?;
-        for item in reader {
+        let mut reader = RawDir::new(&dir, buffer);
+        while let Some(item) = reader.next() {
             let item = item.map_err(|error| failed(&job.path, error))?;
             let name = item.file_name().to_bytes();
             if matches!(name, b"." | b"..") {
@@ -192,6 +209,7 @@ impl Walk<'_> {
             let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             if directory {
                 below.push(Job {
+                    number: 0, // until it is put into the queue
                     path: path.clone(),
                     scope: verdict.scope,
                 });
@@ -206,7 +224,6 @@ impl Walk<'_> {
                 .node(&dir, item.file_name(), &stat, &path)
                 .map_err(|error| failed(&path, error))?;
             found.push(Found {
-                name: name.into(),
                 links: if directory { 1 } else { stat.st_nlink as u64 },
                 stat: summary(&stat),
                 entry: Entry {
@@ -216,9 +233,11 @@ impl Walk<'_> {
                 },
                 included,
                 way,
+                job: None,
             });
         }
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        found.sort_unstable_by(|a, b| a.entry.path.file_name().cmp(b.entry.path.file_name()));
+        below.sort_unstable_by(|a, b| a.path.file_name().cmp(b.path.file_name()));
         Ok((found, below))
     }
 
@@ -313,23 +332,45 @@ fn metadata(stat: &rustix::fs::Stat) -> Metadata {
     }
 }
 
+/// Gives numbers to the directories `below` and to their entries in `found`.
+fn number(found: &mut [Found], below: &mut [Job], numbers: &mut usize) {
+    let directories = found
+        .iter_mut()
+        .filter(|found| matches!(found.entry.node, Node::Directory { .. }));
+    for (directory, job) in directories.zip(below) {
+        job.number = *numbers;
+        directory.job = Some(*numbers);
+        *numbers += 1;
+    }
+}
+
 /// Brings the directories that the threads read into walk order. Directories that are there only because something in
 /// them may be included are dropped when nothing was.
-fn assemble(found: Directories) -> Walked {
-    let mut by_path: HashMap<TreePath, Vec<Found>> = found.into_iter().collect();
-    let mut entries = Vec::new();
-    let mut stats = Vec::new();
+fn assemble(found: Directories, jobs: usize) -> Walked {
+    let most = found.iter().map(|(_, found)| found.len()).sum();
+    let mut by_job: Vec<Vec<Found>> = Vec::new();
+    by_job.resize_with(jobs, Vec::new);
+    for (job, found) in found {
+        by_job[job] = found;
+    }
+    let mut entries = Vec::with_capacity(most);
+    let mut stats = Vec::with_capacity(most);
     let mut ways = Vec::new();
     let mut first_names: HashMap<(u64, u64), TreePath> = HashMap::new();
     let mut held: Vec<Found> = Vec::new(); // excluded directories above the current place
-    let mut stack = vec![by_path.remove(&TreePath::root()).unwrap_or_default().into_iter()];
+    let mut stack: Vec<_> = by_job
+        .first_mut()
+        .map(std::mem::take)
+        .into_iter()
+        .map(Vec::into_iter)
+        .collect();
     while let Some(level) = stack.last_mut() {
         let Some(mut item) = level.next() else {
             stack.pop();
             continue;
         };
         held.retain(|above| item.entry.path.starts_with(&above.entry.path));
-        let children = by_path.remove(&item.entry.path);
+        let children = item.job.map(|job| std::mem::take(&mut by_job[job]));
         if item.included {
             if item.links > 1 && matches!(item.entry.node, Node::File { size: 1.., .. }) {
                 let identity = (item.stat.device, item.stat.inode);
