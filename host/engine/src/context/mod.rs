@@ -112,7 +112,7 @@ impl LocalTree {
             })?;
         let walked = walk_following(&root, wanted, threads)?;
         let cache = StatCache::load(cache, &root);
-        let walked = attributes::add(&root, walked, &cache)?;
+        let walked = attributes::add(&root, walked, &cache, threads)?;
         let digests = Mutex::new(Digests {
             cache,
             fresh: HashMap::new(),

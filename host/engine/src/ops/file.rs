@@ -212,8 +212,8 @@ impl Digests {
         let mut hasher = Hasher::new();
         hasher.update(header);
         let mut reader = self.contents.open(entry)?;
-        let mut buffer = vec![0; 128 << 10];
         let mut left = entry.size().unwrap_or_default();
+        let mut buffer = vec![0; left.saturating_add(1).min(128 << 10) as usize];
         loop {
             let got = reader.read(&mut buffer)?;
             let Some(rest) = left.checked_sub(got as u64) else {
