@@ -12,9 +12,15 @@ const PLUGINS: &[&str] = &["frontend-dockerfile"];
 /// Names of those that a program can do without; one that is not built is left out.
 const OPTIONAL: &[&str] = &[
     "cataloger-apk",
+    "cataloger-arch",
+    "cataloger-binary",
     "cataloger-debian",
+    "cataloger-dotnet",
+    "cataloger-java",
     "cataloger-npm",
+    "cataloger-php",
     "cataloger-python",
+    "cataloger-ruby",
 ];
 
 fn main() {

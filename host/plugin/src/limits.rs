@@ -166,6 +166,9 @@ impl Limits {
     /// Returns the limits of a cataloger, for one batch of files.
     pub fn cataloger() -> Self {
         Self {
+            // One program may be larger than what a batch has else.
+            memory: 512 * MIB,
+            bytes: 512 * MIB,
             fuel: 100_000_000_000,
             wall: Duration::from_secs(60),
             ..Self::frontend()

@@ -27,8 +27,10 @@ use crate::layers::Ref;
 const BUCKET: &str = "catalog";
 /// Changes when what is remembered changes its shape.
 const VERSION: &str = "kiln-catalog-1";
-/// Most bytes that one call of a cataloger gets.
+/// Most bytes that one call of a cataloger gets, and most of an interest whose files come with every call, since those
+/// of other interests may not be understood without them.
 const BATCH: u64 = 64 << 20;
+const COMPANIONS: u64 = 16 << 20;
 
 /// What a scan found.
 #[derive(Debug, Clone, Default)]
@@ -82,9 +84,9 @@ pub(crate) async fn scan(
             .map(|(wanted, by)| (wanted, &asking.interests[by.1].0))
             .collect();
         for batch in batches(&mine) {
-            let files = read(&source, batch)?;
+            let files = read(&source, &batch)?;
             let found = remembered(layers, &*asking.cataloger, &files).await?;
-            keep(&mut scan, found, batch, &files);
+            keep(&mut scan, found, &batch, &files);
         }
     }
     Ok(scan)
@@ -148,18 +150,31 @@ fn wanted(tree: &kiln_tree::Tree, asking: &[Asking]) -> Vec<Wanted> {
     all
 }
 
-fn batches<'a, 'w>(files: &'a [(&'w Wanted, &'w Interest)]) -> Vec<&'a [(&'w Wanted, &'w Interest)]> {
-    let (mut batches, mut start, mut sum) = (Vec::new(), 0, 0);
-    for (at, (file, _)) in files.iter().enumerate() {
-        if sum + file.size > BATCH && at > start {
-            batches.push(&files[start..at]);
-            (start, sum) = (at, 0);
+/// Splits files into calls. The files of an interest that are few come with every call.
+fn batches<'w>(files: &[(&'w Wanted, &'w Interest)]) -> Vec<Vec<(&'w Wanted, &'w Interest)>> {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (file, interest) in files {
+        *sums.entry(interest.id.as_str()).or_default() += file.size;
+    }
+    if files.is_empty() || sums.values().sum::<u64>() <= BATCH {
+        return if files.is_empty() {
+            Vec::new()
+        } else {
+            vec![files.to_vec()]
+        };
+    }
+    let is_companion = |(_, interest): &(&Wanted, &Interest)| sums[interest.id.as_str()] <= COMPANIONS;
+    let (always, rest): (Vec<_>, Vec<_>) = files.iter().copied().partition(is_companion);
+    let (mut batches, mut batch, mut sum) = (Vec::new(), always.clone(), 0u64);
+    for file in rest {
+        if sum + file.0.size > BATCH && sum > 0 {
+            batches.push(std::mem::replace(&mut batch, always.clone()));
+            sum = 0;
         }
-        sum += file.size;
+        sum += file.0.size;
+        batch.push(file);
     }
-    if start < files.len() {
-        batches.push(&files[start..]);
-    }
+    batches.push(batch);
     batches
 }
 
