@@ -123,6 +123,7 @@ fn plugins_see_the_sdk_only() {
     for cataloger in ["apk", "debian", "npm", "python"] {
         check(&format!("plugins/cataloger-{cataloger}"), &["sdk"]);
     }
+    check("plugins/frontend-debian", &["sdk"]);
     check(
         "plugins/frontend-dockerfile",
         &["sdk", "pattern", "giturl", "dockerfile-syntax"],

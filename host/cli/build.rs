@@ -21,6 +21,7 @@ const OPTIONAL: &[&str] = &[
     "cataloger-php",
     "cataloger-python",
     "cataloger-ruby",
+    "frontend-debian",
 ];
 
 fn main() {

@@ -1,6 +1,7 @@
 //! The operations: how each kind of vertex gets its cache key and its result.
 
 mod cache_mount;
+mod deb;
 mod emulator;
 mod exec;
 mod file;

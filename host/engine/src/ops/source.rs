@@ -85,7 +85,11 @@ pub(super) async fn cache_map(
         Kind::Http(http) => {
             let file = build.http_file(&http, vertex).await.map_err(unknown)?;
             let (name, modified) = (&file.filename, file.last_modified.as_deref());
-            Ok(stored(keys::http(&http, name, &file.digest, modified)))
+            let key = keys::http(&http, name, &file.digest, modified);
+            Ok(stored(match super::deb::wanted(source)? {
+                true => format!("{key}:deb"),
+                false => key,
+            }))
         }
     }
 }
@@ -123,7 +127,13 @@ pub(super) async fn run(
             Ok(build.image_layers(&image, Some(ctx.vertex().digest)))
         }
         Kind::Git(git) => build.checkout(&git, ctx.vertex().digest).await,
-        Kind::Http(http) => build.http_layer(&http, ctx.vertex().digest).await,
+        Kind::Http(http) => {
+            let fetched = build.http_layer(&http, ctx.vertex().digest).await?;
+            match super::deb::wanted(source)? {
+                true => super::deb::unpack(build, &fetched, ctx.vertex().name.clone()).await,
+                false => Ok(fetched),
+            }
+        }
     }
 }
 

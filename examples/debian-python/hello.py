@@ -1,0 +1,5 @@
+import os
+import pwd
+import sys
+
+print("hello from", sys.executable, "as", pwd.getpwuid(os.getuid()).pw_name)
