@@ -14,6 +14,7 @@ mod disk;
 mod doctor;
 mod elsewhere;
 mod errors;
+mod explain;
 mod flags;
 mod hello;
 mod hostile;

@@ -7,6 +7,7 @@ mod embedded;
 mod exit;
 mod plugins;
 mod progress;
+mod record;
 mod report;
 mod settings;
 mod wiring;

@@ -19,6 +19,7 @@ use kiln_image::Platform;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
 use kiln_plugin::GrantedFrontend;
+use kiln_plugin::Ledger;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
 use kiln_plugin::PluginKind;
@@ -35,6 +36,7 @@ use crate::exit::Failure;
 use crate::plugins::PluginStore;
 use crate::plugins::Resolved;
 use crate::plugins::Resolver;
+use crate::plugins::Traced;
 use crate::plugins::unusable;
 use crate::report::Report;
 use crate::settings::Settings;
@@ -72,6 +74,8 @@ pub(crate) struct WantedPlugins {
     pub(crate) offline: bool,
     /// A policy beside the machine's.
     pub(crate) policy: Option<PathBuf>,
+    /// Where the call of the frontend is written down.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// Returns the directory of the store: `$KILN_HOME`, `$XDG_DATA_HOME/kiln`, `~/.local/share/kiln`, for root
@@ -122,7 +126,7 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
         .or(settings.max_parallelism)
         .map_or(threads, usize::from);
     let found = resolver(around, settings, wanted)?;
-    let components = Arc::new(Components::new(&root, found, &wanted.plugin_limits)?);
+    let components = Arc::new(Components::new(&root, found, wanted)?);
     let config = Config {
         frontends: components.clone(),
         catalogers: components,
@@ -253,12 +257,20 @@ struct Components {
     resolver: Resolver,
     config: std::sync::Mutex<Option<RuntimeConfig>>,
     runtime: tokio::sync::OnceCell<Runtime>,
+    /// Where the call of the first frontend is written down.
+    trace: std::sync::Mutex<Option<PathBuf>>,
 }
 
 impl Components {
-    fn new(root: &Path, resolver: Resolver, limits: &[String]) -> Result<Self, Failure> {
-        let config = limited(runtime_config(root), &resolver, limits)?;
+    fn new(root: &Path, resolver: Resolver, wanted: &Wanted) -> Result<Self, Failure> {
+        let config = limited(runtime_config(root), &resolver, &wanted.plugin_limits)?;
+        let trace = wanted
+            .plugins
+            .trace
+            .as_ref()
+            .map(|file| resolver.directory.join(file));
         Ok(Self {
+            trace: std::sync::Mutex::new(trace),
             resolver,
             config: std::sync::Mutex::new(Some(config)),
             runtime: tokio::sync::OnceCell::new(),
@@ -285,17 +297,21 @@ fn limited(
     resolver: &Resolver,
     limits: &[String],
 ) -> Result<RuntimeConfig, Failure> {
-    for limit in limits {
-        let set = config.frontend.set(limit);
-        set.map_err(|e| Failure::usage(Report::prefixed("invalid `--plugin-limit`", &e)))?;
+    let kinds = [
+        (PluginKind::Frontend, &mut config.frontend),
+        (PluginKind::Cataloger, &mut config.cataloger),
+    ];
+    for (kind, own) in kinds {
+        for limit in limits {
+            let set = own.set_of(kind, limit);
+            set.map_err(|e| Failure::usage(Report::prefixed("invalid `--plugin-limit`", &e)))?;
+        }
+        let capped = resolver.policies.cap(kind, own);
+        capped.map_err(|(file, error)| {
+            let what = format!("cannot use the policy `{}`", file.display());
+            Failure::usage(Report::prefixed(&what, &error))
+        })?;
     }
-    let capped = resolver.policies.cap(&mut config.frontend);
-    capped.map_err(|(file, error)| {
-        Failure::usage(Report::prefixed(
-            &format!("cannot use the policy `{}`", file.display()),
-            &error,
-        ))
-    })?;
     Ok(config)
 }
 
@@ -309,8 +325,8 @@ fn is_dockerfile(reference: &str) -> bool {
 
 #[async_trait]
 impl Catalogers for Components {
-    async fn open(&self, more: &[String]) -> Result<Vec<Arc<dyn Cataloger>>, PluginError> {
-        let runtime = self.runtime().await?.clone();
+    async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Vec<Arc<dyn Cataloger>>, PluginError> {
+        let runtime = self.runtime().await?.with_ledger(ledger);
         let mut given = Vec::new();
         for reference in more {
             let found = self.resolver.find(reference).await?;
@@ -346,11 +362,26 @@ impl Frontends for Components {
         &self,
         reference: Option<&str>,
         memo: Option<Arc<dyn MemoStore>>,
+        ledger: &Ledger,
     ) -> Result<Arc<dyn Frontend>, PluginError> {
         let reference = reference.filter(|reference| !is_dockerfile(reference));
-        let found = self.resolver.find(reference.unwrap_or(DOCKERFILE_NAME)).await?;
-        let runtime = self.runtime().await?.with_memo(memo);
-        load(runtime, found, &self.resolver.policies).await
+        let plugin = reference.unwrap_or(DOCKERFILE_NAME);
+        let found = self.resolver.find(plugin).await?;
+        let runtime = self.runtime().await?.with_memo(memo).with_ledger(ledger);
+        let inner = load(runtime, found, &self.resolver.policies, ledger).await?;
+        let trace = self
+            .trace
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        Ok(match trace {
+            Some(file) => Arc::new(Traced {
+                inner,
+                plugin: plugin.to_owned(),
+                file,
+            }),
+            None => inner,
+        })
     }
 }
 
@@ -362,17 +393,21 @@ pub(crate) async fn load(
     runtime: Runtime,
     found: Resolved,
     policies: &Policies,
+    ledger: &Ledger,
 ) -> Result<Arc<dyn Frontend>, PluginError> {
     if let Some(kind) = found.seen.kind.filter(|kind| *kind != PluginKind::Frontend) {
         let message = format!("it is a {kind}, and a build file is read by a frontend");
         return Err(unusable(&found.name, message));
     }
-    let (authority, options, plugin) = (found.authority(policies), found.options, found.name.clone());
+    let authority = found.authority(policies, ledger);
+    let asked: Vec<String> = found.seen.asks().iter().map(ToString::to_string).collect();
+    let (options, plugin) = (found.options, found.name.clone());
     let (component, code) = (found.component, found.code);
     // Compiling takes seconds when there is no machine code yet.
     let compile = move || runtime.frontend(&found.name, &component, code);
     let loaded = tokio::task::spawn_blocking(compile).await;
     let loaded = loaded.map_err(|error| unusable(&plugin, error.to_string()))??;
+    ledger.granted(&plugin, &asked, authority.grants.names());
     Ok(Arc::new(GrantedFrontend::new(loaded, authority, options)))
 }
 

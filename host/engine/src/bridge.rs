@@ -215,7 +215,12 @@ impl FrontendBridge for Bridge {
             )));
         }
         let memo = StoreMemo::for_request(self.build.layers.store(), &self.build.request);
-        let opened = self.build.config.frontends.open(Some(name), memo).await;
+        let opened = self
+            .build
+            .config
+            .frontends
+            .open(Some(name), memo, &self.build.request.ledger)
+            .await;
         let frontend = opened.map_err(|error| plugin_failure(&error))?;
         let bridge = Arc::new(Self {
             build: self.build.clone(),

@@ -8,6 +8,7 @@ use kiln_exec::Executor;
 use kiln_image::Platform;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
+use kiln_plugin::Ledger;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
 
@@ -15,7 +16,7 @@ use kiln_plugin::PluginError;
 #[async_trait]
 pub trait Frontends: Send + Sync {
     /// Returns the frontend that `reference` names, or the default one, which remembers its answers in `memo` if it
-    /// can. Without a memo nothing of the call may stay.
+    /// can. Without a memo nothing of the call may stay. What it does is noted in `ledger`.
     ///
     /// # Errors
     /// When there is none, or it cannot be loaded.
@@ -23,17 +24,18 @@ pub trait Frontends: Send + Sync {
         &self,
         reference: Option<&str>,
         memo: Option<Arc<dyn MemoStore>>,
+        ledger: &Ledger,
     ) -> Result<Arc<dyn Frontend>, PluginError>;
 }
 
 /// Opens catalogers, which find out what is in an image.
 #[async_trait]
 pub trait Catalogers: Send + Sync {
-    /// Returns the built-in ones and those that `more` names.
+    /// Returns the built-in ones and those that `more` names. What they do is noted in `ledger`.
     ///
     /// # Errors
     /// When one is not there, or cannot be loaded.
-    async fn open(&self, more: &[String]) -> Result<Vec<Arc<dyn Cataloger>>, PluginError>;
+    async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Vec<Arc<dyn Cataloger>>, PluginError>;
 }
 
 /// How steps get layers as a file system that they may change.

@@ -300,7 +300,12 @@ impl Run {
         options: &attest::SbomOptions,
         built: &[Built],
     ) -> Result<Vec<Option<attest::Scan>>, BuildError> {
-        let catalogers = self.build.config.catalogers.open(&options.generators).await;
+        let catalogers = self
+            .build
+            .config
+            .catalogers
+            .open(&options.generators, &self.build.request.ledger)
+            .await;
         let catalogers = catalogers.map_err(BuildError::Plugin)?;
         let mut scans = Vec::new();
         for (at, built) in built.iter().enumerate() {
@@ -343,7 +348,12 @@ impl Run {
         // As when a frontend calls another to lower the file: that one is told, and can call nobody else.
         request.options.push(("cmdline".to_owned(), name.clone()));
         let memo = StoreMemo::for_request(self.build.layers.store(), &self.build.request);
-        let other = self.build.config.frontends.open(Some(&name), memo).await;
+        let other = self
+            .build
+            .config
+            .frontends
+            .open(Some(&name), memo, &self.build.request.ledger)
+            .await;
         let other = other.map_err(BuildError::Plugin)?;
         let bridge = self.bridge_with(&loaded, Forwarding::Denied);
         let answer = other.subrequest(question, &request, loaded.files.clone(), bridge);
@@ -398,7 +408,12 @@ impl Run {
         step.finish(End::Done);
         let reference = self.build.request.frontend.as_deref();
         let memo = StoreMemo::for_request(self.build.layers.store(), &self.build.request);
-        let frontend = self.build.config.frontends.open(reference, memo).await;
+        let frontend = self
+            .build
+            .config
+            .frontends
+            .open(reference, memo, &self.build.request.ledger)
+            .await;
         Ok(Loaded {
             frontend: frontend.map_err(BuildError::Plugin)?,
             files,

@@ -189,4 +189,6 @@ pub struct BuildRequest {
     pub attestations: Attestations,
     /// `SOURCE_DATE_EPOCH`: no time in the result is later, and created times are this. Seconds since 1970.
     pub epoch: Option<i64>,
+    /// Where it is noted what plugins do.
+    pub ledger: kiln_plugin::Ledger,
 }

@@ -104,9 +104,9 @@ pub struct Description {
 }
 
 /// What a call used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
-    /// Instructions.
+    /// Instructions; of the remembered call when that was used.
     pub fuel: u64,
     /// Time in all, host answers included.
     pub wall: Duration,

@@ -18,6 +18,7 @@ use crate::Frontend;
 use crate::FrontendBridge;
 use crate::FrontendError;
 use crate::HostError;
+use crate::Ledger;
 use crate::LogLevel;
 use crate::Lowered;
 use crate::PluginError;
@@ -41,6 +42,8 @@ pub struct Authority {
     pub grants: Grants,
     /// What the operator allows at most.
     pub policies: Policies,
+    /// Where it is noted what was used.
+    pub ledger: Ledger,
 }
 
 impl Authority {
@@ -51,6 +54,7 @@ impl Authority {
     pub fn check(&self, grant: &Grant, step: &str) -> Result<(), PluginError> {
         self.policies.check_grant(&self.plugin, grant)?;
         if self.grants.allows(grant) {
+            self.ledger.used(&self.plugin, grant);
             return Ok(());
         }
         let what = match step {

@@ -1,5 +1,6 @@
 //! How much a plugin may use, and what each limit is called on the command line.
 
+use crate::PluginKind;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -236,6 +237,30 @@ impl Limits {
         Ok(())
     }
 
+    /// Returns the limits of a kind.
+    pub fn of(kind: PluginKind) -> Self {
+        match kind {
+            PluginKind::Frontend => Self::frontend(),
+            PluginKind::Cataloger => Self::cataloger(),
+            PluginKind::Scanner => Self::scanner(),
+            PluginKind::Cache => Self::cache(),
+        }
+    }
+
+    /// Sets one limit of a plugin of that kind from `NAME=VALUE`, or from `KIND.NAME=VALUE`, which says nothing of other
+    /// kinds.
+    ///
+    /// # Errors
+    /// As [`Limits::set`].
+    pub fn set_of(&mut self, kind: PluginKind, text: &str) -> Result<(), LimitError> {
+        let named = |kind: &PluginKind| Some((*kind, text.strip_prefix(kind.name())?.strip_prefix('.')?));
+        match PluginKind::ALL.iter().find_map(named) {
+            Some((other, limit)) if other == kind => self.set(limit),
+            Some((other, limit)) => Self::of(other).set(limit),
+            None => self.set(text),
+        }
+    }
+
     /// Lowers each limit to that of `most`, where that is less.
     pub fn lower_to(&mut self, most: &Self) {
         let pairs = [
@@ -393,6 +418,26 @@ mod tests {
         check("memory=99999999999999999999", "expected a number");
         check("memory=99999999999999G", "expected a number");
         check("wall=1h", "expected a time");
+    }
+
+    #[test]
+    fn limits_are_of_all_kinds_or_of_one() {
+        let check = |text: &str, frontend: &str, cataloger: &str| {
+            for (kind, expect) in [
+                (PluginKind::Frontend, frontend),
+                (PluginKind::Cataloger, cataloger),
+            ] {
+                let mut limits = Limits::of(kind);
+                limits.set_of(kind, text).unwrap();
+                assert_eq!(limits.value(Limit::Wall), expect, "{text} of {kind}");
+            }
+        };
+        check("wall=7s", "7s", "7s");
+        check("frontend.wall=7s", "7s", "60s");
+        check("cataloger.wall=7s", "10s", "7s");
+        let wrong = |text: &str| Limits::frontend().set_of(PluginKind::Frontend, text).unwrap_err();
+        assert!(wrong("scanner.speed=1").to_string().contains("`speed`"));
+        assert!(wrong("exporter.wall=1").to_string().contains("`exporter.wall`"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the operator of a machine allows plugins at most. No flag, project or plugin can widen it.
 
+use crate::PluginKind;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -167,11 +168,11 @@ impl Policies {
     ///
     /// # Errors
     /// A policy names a limit that there is not, or a value that cannot be read.
-    pub fn cap(&self, limits: &mut Limits) -> Result<(), (PathBuf, crate::LimitError)> {
+    pub fn cap(&self, kind: PluginKind, limits: &mut Limits) -> Result<(), (PathBuf, crate::LimitError)> {
         for (file, policy) in self.iter() {
             for (name, value) in &policy.plugins.limits {
                 let mut most = *limits;
-                most.set(&format!("{name}={value}"))
+                most.set_of(kind, &format!("{name}={value}"))
                     .map_err(|error| (file.clone(), error))?;
                 limits.lower_to(&most);
             }
@@ -285,7 +286,7 @@ mod tests {
                 ..Default::default()
             };
             policies(policy)
-                .cap(&mut limits)
+                .cap(PluginKind::Frontend, &mut limits)
                 .map(|()| limits.fuel)
                 .map_err(|(_, e)| e.to_string())
         };

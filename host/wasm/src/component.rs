@@ -1,7 +1,11 @@
 //! From bytes to a component that fits its world, or an error that says why not.
 
+use std::time::Instant;
+
 use kiln_image::Digest;
+use kiln_plugin::Code;
 use kiln_plugin::Limit;
+use kiln_plugin::Limits;
 use kiln_plugin::PluginError;
 use wasmtime::component::Component;
 
@@ -15,6 +19,8 @@ pub(crate) struct Loaded {
     /// Digest of the component's bytes.
     pub(crate) digest: Digest,
     pub(crate) component: Component,
+    /// How its machine code was come by.
+    pub(crate) code: Code,
 }
 
 impl Loaded {
@@ -28,8 +34,7 @@ impl Loaded {
 
 impl Runtime {
     /// Refuses bytes that are not worth compiling.
-    pub(crate) fn check_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), PluginError> {
-        let limits = &self.shared.config.frontend;
+    pub(crate) fn check_bytes(&self, name: &str, bytes: &[u8], limits: &Limits) -> Result<(), PluginError> {
         if bytes.len() as u64 > limits.component {
             return Err(PluginError::Limit {
                 plugin: name.to_owned(),
@@ -53,28 +58,39 @@ impl Runtime {
         name: &str,
         bytes: &[u8],
         precompiled: Option<&'static [u8]>,
+        limits: &Limits,
     ) -> Result<Loaded, PluginError> {
-        self.check_bytes(name, bytes)?;
+        self.check_bytes(name, bytes, limits)?;
         let engine = &self.shared.engine;
         let digest = Digest::of(bytes);
-        let there = precompiled
-            .and_then(|code| MachineCode::embedded(engine, code))
-            .or_else(|| self.shared.code.load(engine, &digest));
-        let component = match there {
-            Some(component) => component,
-            None => self.compile(name, bytes, &digest)?,
+        let embedded = precompiled.and_then(|code| MachineCode::embedded(engine, code));
+        let embedded = embedded.map(|component| (component, Code::Embedded));
+        let kept = || Some((self.shared.code.load(engine, &digest)?, Code::Cached));
+        let (component, code) = match embedded.or_else(kept) {
+            Some(there) => there,
+            None => {
+                let started = Instant::now();
+                let component = self.compile(name, bytes, &digest, limits)?;
+                (component, Code::Compiled(started.elapsed()))
+            }
         };
         Ok(Loaded {
             name: name.to_owned(),
             digest,
             component,
+            code,
         })
     }
 
     /// Compiles a component and keeps its code.
-    fn compile(&self, name: &str, bytes: &[u8], digest: &Digest) -> Result<Component, PluginError> {
+    fn compile(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        digest: &Digest,
+        limits: &Limits,
+    ) -> Result<Component, PluginError> {
         let engine = &self.shared.engine;
-        let limits = &self.shared.config.frontend;
         let code = match &self.shared.config.compiler {
             Some(compiler) => compiler.compile(bytes, limits).map_err(|e| e.of(name, limits))?,
             None => self.precompile(name, bytes)?,

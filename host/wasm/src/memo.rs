@@ -6,6 +6,7 @@ use kiln_image::Digest;
 use kiln_plugin::Diagnostic;
 use kiln_plugin::Failure;
 use kiln_plugin::Lowered;
+use kiln_plugin::Memo;
 use kiln_plugin::MemoStore;
 use kiln_plugin::Request;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use crate::call::Session;
 use crate::call::Trace;
 
 /// Changes when what is kept changes its shape or meaning.
-const VERSION: &str = "kiln-memo-1";
+const VERSION: &str = "kiln-memo-2";
 /// Longest path that is followed: a store that was tampered with must not lead in circles.
 const LONGEST: usize = 512;
 
@@ -26,6 +27,8 @@ pub(crate) struct Remembered {
     pub(crate) outcome: Outcome,
     /// What was reported on the way; said again.
     pub(crate) reports: Vec<Diagnostic>,
+    /// Instructions that it took.
+    pub(crate) fuel: u64,
 }
 
 /// What a plugin returned.
@@ -56,32 +59,40 @@ pub(crate) fn start(component: &Digest, call: &str, request: &Request) -> Digest
     )
 }
 
-/// Asks the questions of a remembered call again. Returns its outcome if all answers are the same.
+/// Asks the questions of a remembered call again. Returns its outcome if all answers are the same, else why there is
+/// none.
 pub(crate) async fn recall(
     store: &dyn MemoStore,
     start: Digest,
     session: &mut Session,
-) -> Option<Remembered> {
+) -> Result<(Remembered, Trace), Memo> {
     let mut at = start;
+    let mut trace = Trace::new();
     for _ in 0..LONGEST {
-        let step = store.get(&at.to_string()).await?;
-        match serde_json::from_slice(&step).ok()? {
-            Step::Ask(question) => {
-                let answer = session.replay(question).await;
+        let step = store.get(&at.to_string()).await;
+        let step = step.and_then(|step| serde_json::from_slice(&step).ok());
+        match step {
+            Some(Step::Ask(question)) => {
+                let answer = session.replay(question.clone()).await;
                 at = next(&at, &answer);
+                trace.push((question, answer));
             }
-            Step::End(remembered) => return Some(remembered),
+            Some(Step::End(remembered)) => return Ok((remembered, trace)),
+            None => break,
         }
     }
-    None
+    Err(match trace.last() {
+        Some((question, _)) => Memo::Changed(question.to_string()),
+        None => Memo::New,
+    })
 }
 
 /// Keeps a call.
-pub(crate) async fn remember(store: &dyn MemoStore, start: Digest, trace: Trace, end: Remembered) {
+pub(crate) async fn remember(store: &dyn MemoStore, start: Digest, trace: &Trace, end: Remembered) {
     let mut at = start;
     for (question, answer) in trace {
-        put(store, &at, &Step::Ask(question)).await;
-        at = next(&at, &answer);
+        put(store, &at, &Step::Ask(question.clone())).await;
+        at = next(&at, answer);
     }
     put(store, &at, &Step::End(end)).await;
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kiln_plugin::Cataloger;
+use kiln_plugin::Code;
+use kiln_plugin::Component;
 use kiln_plugin::Frontend;
+use kiln_plugin::Ledger;
 use kiln_plugin::Limits;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
@@ -31,6 +34,8 @@ pub struct RuntimeConfig {
     pub cache_dir: Option<PathBuf>,
     /// Limits of each call of a frontend.
     pub frontend: Limits,
+    /// Limits of each call of a cataloger.
+    pub cataloger: Limits,
     /// Most instances at once; more wait.
     pub instances: usize,
     /// Where answers are remembered, if anywhere.
@@ -44,6 +49,7 @@ impl Default for RuntimeConfig {
         Self {
             cache_dir: None,
             frontend: Limits::frontend(),
+            cataloger: Limits::cataloger(),
             instances: 4 * std::thread::available_parallelism().map_or(1, usize::from),
             memo: None,
             compiler: None,
@@ -56,6 +62,7 @@ impl std::fmt::Debug for RuntimeConfig {
         f.debug_struct("RuntimeConfig")
             .field("cache_dir", &self.cache_dir)
             .field("frontend", &self.frontend)
+            .field("cataloger", &self.cataloger)
             .field("instances", &self.instances)
             .field("memo", &self.memo.is_some())
             .field("compiler", &self.compiler.is_some())
@@ -96,6 +103,7 @@ pub enum RuntimeError {
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
     pub(crate) memo: Option<Arc<dyn MemoStore>>,
+    pub(crate) ledger: Option<Ledger>,
 }
 
 pub(crate) struct Shared {
@@ -124,6 +132,7 @@ impl Runtime {
         start_ticking(&engine)?;
         Ok(Self {
             memo: config.memo.clone(),
+            ledger: None,
             shared: Arc::new(Shared {
                 engine,
                 code,
@@ -137,6 +146,15 @@ impl Runtime {
     #[must_use]
     pub fn with_memo(&self, memo: Option<Arc<dyn MemoStore>>) -> Self {
         Self { memo, ..self.clone() }
+    }
+
+    /// Returns the same runtime, with plugins whose calls are noted in `ledger`.
+    #[must_use]
+    pub fn with_ledger(&self, ledger: &Ledger) -> Self {
+        Self {
+            ledger: Some(ledger.clone()),
+            ..self.clone()
+        }
     }
 
     /// Makes a frontend of a component. `name` is what errors call it; `precompiled` is what
@@ -153,8 +171,11 @@ impl Runtime {
         component: &[u8],
         precompiled: Option<&'static [u8]>,
     ) -> Result<Arc<dyn Frontend>, PluginError> {
-        let loaded = self.load(name, component, precompiled)?;
-        Ok(Arc::new(v0_1::WasmFrontend::new(self.clone(), loaded)?))
+        let loaded = self.load(name, component, precompiled, &self.shared.config.frontend)?;
+        let code = loaded.code;
+        let frontend = v0_1::WasmFrontend::new(self.clone(), loaded)?;
+        self.note(frontend.component().as_ref(), code);
+        Ok(Arc::new(frontend))
     }
 
     /// Makes a cataloger of a component; see [`Runtime::frontend`].
@@ -167,8 +188,17 @@ impl Runtime {
         component: &[u8],
         precompiled: Option<&'static [u8]>,
     ) -> Result<Arc<dyn Cataloger>, PluginError> {
-        let loaded = self.load(name, component, precompiled)?;
-        Ok(Arc::new(v0_1::WasmCataloger::new(self.clone(), loaded)?))
+        let loaded = self.load(name, component, precompiled, &self.shared.config.cataloger)?;
+        let code = loaded.code;
+        let cataloger = v0_1::WasmCataloger::new(self.clone(), loaded)?;
+        self.note(Some(&cataloger.component()), code);
+        Ok(Arc::new(cataloger))
+    }
+
+    fn note(&self, component: Option<&Component>, code: Code) {
+        if let (Some(ledger), Some(component)) = (&self.ledger, component) {
+            ledger.loaded(component, code);
+        }
     }
 
     /// Returns machine code of a component for [`Runtime::frontend`] of the same version on the same kind of
@@ -177,7 +207,7 @@ impl Runtime {
     /// # Errors
     /// The bytes are not a component, or do not compile.
     pub fn precompile(&self, name: &str, component: &[u8]) -> Result<Vec<u8>, PluginError> {
-        self.check_bytes(name, component)?;
+        self.check_bytes(name, component, &self.shared.config.frontend)?;
         self.shared
             .engine
             .precompile_component(component)

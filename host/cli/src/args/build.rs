@@ -64,9 +64,12 @@ pub(crate) struct PluginArgs {
     /// oci://NAME@DIGEST, or a name in kiln.toml. A frontend reads the build file
     #[arg(long = "plugin", value_name = "SPEC")]
     pub(crate) plugins: Vec<String>,
-    /// Bound of a plugin's call, such as memory=256MiB
+    /// Bound of a plugin's call, such as memory=256MiB, or of one kind of plugins, such as cataloger.wall=5m
     #[arg(long = "plugin-limit", value_name = "KEY=VALUE")]
     pub(crate) limits: Vec<String>,
+    /// Write down what the frontend is asked, asks and is told, build arguments included, for `kiln plugin replay`
+    #[arg(long = "plugin-trace", value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// Policy that holds beside /etc/kiln/policy.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,

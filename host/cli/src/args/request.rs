@@ -137,6 +137,7 @@ impl Prepared {
             ssh: ssh.iter().map(|(id, ssh)| (id.clone(), ssh.socket())).collect(),
             attestations,
             epoch,
+            ledger: kiln_plugin::Ledger::default(),
         };
         Ok(Self {
             request,

@@ -8,6 +8,7 @@ use kiln_engine::BuildError;
 use kiln_engine::BuildOutcome;
 use kiln_engine::Engine;
 use kiln_engine::GcPolicy;
+use kiln_plugin::Ledger;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -15,6 +16,7 @@ use tokio::signal::unix::signal;
 use super::Session;
 use super::call;
 use super::print;
+use super::print_error;
 use super::warn;
 use crate::args::ArgError;
 use crate::args::BuildArgs;
@@ -25,8 +27,12 @@ use crate::exit::Failure;
 use crate::progress::Detail;
 use crate::progress::Display;
 use crate::progress::Mode;
+use crate::record;
+use crate::record::BuildRecord;
+use crate::record::Records;
 use crate::report::Report;
 use crate::settings::StorageSettings;
+use crate::wiring;
 use crate::wiring::Wanted;
 
 /// Longest wait for steps to end after an interruption.
@@ -60,6 +66,7 @@ pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
     drop(entered);
     let display = Display::start(mode, detail);
     let sink = display.sink();
+    let (started, ledger) = (jiff::Timestamp::now(), prepared.request.ledger.clone());
     let ended = runtime.block_on(async {
         match &call {
             None => interruptible(engine.build(prepared.request, sink))
@@ -79,6 +86,12 @@ pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
         return Err(BuildError::Canceled.into());
     }
     display.finish();
+    if mode == Mode::Plain {
+        report_plugins(&ledger);
+    }
+    if call.is_none() {
+        keep_record(&session, started, &ledger, &ended);
+    }
     let made = match ended {
         Ended::Done(result) => result?,
         Ended::Failed(failure) => return Err(failure),
@@ -190,6 +203,38 @@ fn mode(args: &BuildArgs) -> Result<Mode, ArgError> {
                 "progress={name} and quiet cannot be used together"
             )))
         }
+    }
+}
+
+/// Says what each plugin used.
+fn report_plugins(ledger: &Ledger) {
+    for plugin in ledger.plugins() {
+        print_error(&format!("{}\n", record::line(&plugin)));
+    }
+}
+
+/// Keeps what `kiln explain` tells. The build is done: a failure here is only a warning.
+fn keep_record(session: &Session, started: jiff::Timestamp, ledger: &Ledger, ended: &Ended<Made>) {
+    let (outcome, image) = match ended {
+        Ended::Done(Ok(Made::Build(outcome))) => ("done".to_owned(), image_id(outcome)),
+        Ended::Done(Err(error)) => (error.to_string(), None),
+        Ended::Failed(_) | Ended::Interrupted | Ended::Done(Ok(Made::Answer(_))) => return,
+    };
+    let record = BuildRecord {
+        id: format!(
+            "{}-{:05}",
+            started.strftime("%Y%m%dT%H%M%S.%3fZ"),
+            std::process::id()
+        ),
+        started,
+        ended: jiff::Timestamp::now(),
+        outcome,
+        image,
+        plugins: ledger.plugins(),
+    };
+    let kept = wiring::root(&session.around).map(|root| Records::of(&root).keep(&record));
+    if let Ok(Err(error)) = kept {
+        warn(&Report::prefixed("cannot keep the record of the build", &error));
     }
 }
 

@@ -6,6 +6,7 @@ mod compile_plugin;
 mod completion;
 mod doctor;
 mod du;
+mod explain;
 mod image;
 mod inspect;
 mod man;
@@ -69,6 +70,8 @@ enum Command {
     Image(image::ImageArgs),
     /// Show what an image is made of
     Inspect(inspect::InspectArgs),
+    /// Say why the plugins of a build ran, or did not
+    Explain(explain::ExplainArgs),
     /// Show what the store holds
     Du(du::DuArgs),
     /// Remove what is not needed from the store
@@ -105,6 +108,7 @@ impl Cli {
             Command::Build(args) => build::run(&args, Detail::Short),
             Command::Image(args) => image::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Du(args) => du::run(&args),
             Command::Prune(args) => prune::run(&args),
             Command::Plugin(args) => plugin::run(args),

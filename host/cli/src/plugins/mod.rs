@@ -3,15 +3,18 @@
 //! Runs none of them.
 
 mod fixture;
+mod picture;
 mod remote;
 mod resolve;
 mod signature;
 mod store;
 mod text;
 mod trace;
+mod traced;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use fixture::tree_of;
+pub(crate) use picture::svg;
 pub(crate) use remote::Artifact;
 pub(crate) use remote::push;
 pub(crate) use resolve::Resolved;
@@ -21,9 +24,11 @@ pub(crate) use text::dot;
 pub(crate) use text::graph_digest;
 pub(crate) use text::graph_json;
 pub(crate) use text::graph_text;
+pub(crate) use text::outcome;
 pub(crate) use trace::Player;
 pub(crate) use trace::Recorder;
 pub(crate) use trace::Trace;
+pub(crate) use traced::Traced;
 
 use kiln_plugin::PluginError;
 

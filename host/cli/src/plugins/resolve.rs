@@ -12,6 +12,7 @@ use kiln_plugin::Candidate;
 use kiln_plugin::Grant;
 use kiln_plugin::Grants;
 use kiln_plugin::Inspection;
+use kiln_plugin::Ledger;
 use kiln_plugin::Lock;
 use kiln_plugin::LockedPlugin;
 use kiln_plugin::PluginEntry;
@@ -54,7 +55,7 @@ pub(crate) struct Resolved {
 
 impl Resolved {
     /// Returns what the plugin may do.
-    pub(crate) fn authority(&self, policies: &Policies) -> Authority {
+    pub(crate) fn authority(&self, policies: &Policies, ledger: &Ledger) -> Authority {
         let grants = match self.reference {
             PluginRef::Builtin(_) => Grants::All,
             _ => self.grants.iter().cloned().collect(),
@@ -63,6 +64,7 @@ impl Resolved {
             plugin: self.name.clone(),
             grants,
             policies: policies.clone(),
+            ledger: ledger.clone(),
         }
     }
 }

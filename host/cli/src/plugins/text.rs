@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use kiln_graph::Op;
+use kiln_graph::Vertex;
 use kiln_image::Digest;
+use kiln_plugin::FrontendError;
 use kiln_plugin::Lowered;
 use serde_json::Value;
 use serde_json::json;
@@ -57,23 +59,42 @@ pub(crate) fn graph_text(lowered: &Lowered) -> String {
     out
 }
 
+/// Returns what a vertex is called in pictures.
+pub(super) fn label(vertex: &Vertex) -> String {
+    let kind = match &vertex.op {
+        _ if !vertex.name.is_empty() => &*vertex.name,
+        Op::Source(source) => &*source.identifier,
+        Op::Exec(exec) => return exec.args.join(" "),
+        Op::File(_) => "file",
+        Op::Merge(_) => "merge",
+        Op::Diff { .. } => "diff",
+    };
+    kind.to_owned()
+}
+
+/// Returns what came out of a call as text: the graph, what the frontend says of the build file, or how it failed.
+pub(crate) fn outcome(result: &Result<Lowered, FrontendError>) -> String {
+    match result {
+        Ok(lowered) => graph_text(lowered),
+        Err(FrontendError::Failure(failure)) => {
+            let lines = failure.diagnostics.iter();
+            lines
+                .map(|d| format!("{:?} {} {}\n", d.severity, d.code, d.message))
+                .collect()
+        }
+        Err(FrontendError::Plugin(error)) => format!("fault {error}\n"),
+    }
+}
+
 /// Returns the graph for Graphviz.
 pub(crate) fn dot(lowered: &Lowered) -> String {
     let mut out = String::from("digraph build {\n  rankdir=LR;\n  node [shape=box];\n");
     for (index, vertex) in lowered.definition.vertices.iter().enumerate() {
-        let kind = match &vertex.op {
-            Op::Source(source) => source.identifier.clone(),
-            Op::Exec(exec) => exec.args.join(" "),
-            Op::File(_) => "file".to_owned(),
-            Op::Merge(_) => "merge".to_owned(),
-            Op::Diff { .. } => "diff".to_owned(),
-        };
-        let label = if vertex.name.is_empty() {
-            kind
-        } else {
-            vertex.name.clone()
-        };
-        let label: String = label.chars().take(80).filter(|c| !c.is_control()).collect();
+        let label: String = label(vertex)
+            .chars()
+            .take(80)
+            .filter(|c| !c.is_control())
+            .collect();
         _ = writeln!(out, "  v{index} [label={label:?}];");
         for input in vertex.op.inputs() {
             _ = writeln!(

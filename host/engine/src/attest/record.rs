@@ -34,9 +34,11 @@ use kiln_graph::Vertex;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::Platform;
+use kiln_plugin::CallUse;
 use kiln_plugin::Component;
 use kiln_plugin::Description;
 use kiln_plugin::Lowered;
+use kiln_plugin::PluginUse;
 use serde_json::Value;
 use serde_json::json;
 
@@ -318,18 +320,32 @@ impl Recorder<'_> {
             .collect()
     }
 
+    /// The components that took part. What differs from run to run, such as time, is left out.
     fn plugins(&self) -> Vec<Value> {
-        let component = self.reader.component.iter();
-        let plugin = |component: &Component| {
+        let plugin = |plugin: &PluginUse| {
+            // A call that asks what is known already is not made: only that of the build file always is.
+            let calls = plugin.calls.iter().filter(|call| call.call == "lower");
+            let calls: Vec<Value> = calls.map(|call| self.call(call)).collect();
             json!({
-                "name": component.name,
-                "world": component.world,
-                "digest": { "sha256": component.digest.hex() },
-                // The world lends nothing but answers of the build itself.
-                "grants": component.grants,
+                "name": plugin.name,
+                "world": plugin.world,
+                "digest": { "sha256": plugin.digest.hex() },
+                "asked": plugin.asked,
+                "grants": plugin.granted,
+                "used": plugin.used,
+                "calls": calls,
             })
         };
-        component.map(plugin).collect()
+        self.build.request.ledger.plugins().iter().map(plugin).collect()
+    }
+
+    fn call(&self, call: &CallUse) -> Value {
+        let mut value = json!({ "call": call.call, "fuel": call.usage.fuel });
+        if self.options.mode == ProvenanceMode::Max {
+            let answer = |(question, digest): &(String, Digest)| json!({ "question": question, "digest": { "sha256": digest.hex() } });
+            value["answers"] = call.answers.iter().map(answer).collect();
+        }
+        value
     }
 
     /// The component that read the build file decides what is built: it is a dependency like an image.

@@ -1,5 +1,7 @@
 //! What a plugin asks and what it is told, as plain data: so that both can be recorded and asked again.
 
+use std::fmt;
+
 use kiln_graph::Definition;
 use kiln_graph::Input;
 use kiln_graph::Source;
@@ -75,6 +77,36 @@ pub(crate) enum Question {
     },
 }
 
+/// Returns an address without user and password.
+fn without_user(identifier: &str) -> String {
+    let start = identifier.rfind("://").map_or(0, |at| at + 3);
+    let end = identifier[start..]
+        .find(['/', '?', '#'])
+        .map_or(identifier.len(), |at| start + at);
+    match identifier[start..end].rfind('@') {
+        Some(at) => format!("{}{}", &identifier[..start], &identifier[start + at + 1..]),
+        None => identifier.to_owned(),
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ResolveImage { identifier, .. } => write!(f, "config of image `{identifier}`"),
+            Self::ResolveSource { source, .. } => write!(f, "source `{}`", without_user(&source.identifier)),
+            Self::Context { name, .. } => write!(f, "context `{name}`"),
+            Self::Solve { .. } => f.write_str("result of a graph"),
+            Self::CallFrontend { name, .. } => write!(f, "frontend `{name}`"),
+            Self::Stat { path, .. } => write!(f, "entry `{path}`"),
+            Self::Glob { patterns, .. } => write!(f, "files that match `{}`", patterns.join("`, `")),
+            Self::Open { path, .. } | Self::Read { path, .. } => write!(f, "file `{path}`"),
+            Self::ReadMany { paths, .. } => write!(f, "files `{}`", paths.join("`, `")),
+            Self::BlobDigest { blob } => write!(f, "digest of blob {blob}"),
+            Self::BlobRead { blob, offset, .. } => write!(f, "blob {blob} from byte {offset}"),
+        }
+    }
+}
+
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) enum Answer {
@@ -135,4 +167,22 @@ impl Answer {
 /// Returns a digest of anything that can be written as JSON.
 pub(crate) fn json_digest(value: &impl Serialize) -> Digest {
     Digest::of(serde_json::to_vec(value).expect("plain data is written as JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_told_without_credentials() {
+        let check = |identifier: &str, expect: &str| assert_eq!(without_user(identifier), expect);
+        check("https://me:secret@example.com/a@b", "https://example.com/a@b");
+        check(
+            "git://https://token@example.com/r.git#main",
+            "git://https://example.com/r.git#main",
+        );
+        check("https://example.com?a=b@c", "https://example.com?a=b@c");
+        check("git://git@example.com:r.git", "git://example.com:r.git");
+        check("local://context", "local://context");
+    }
 }

@@ -80,6 +80,11 @@ impl Session {
         self.trace = Some(Trace::new());
     }
 
+    /// Returns what was asked so far, if that is recorded.
+    pub(crate) fn trace(&self) -> &[(Question, Digest)] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
     /// Returns what was asked, if the call can be remembered.
     pub(crate) fn take_trace(&mut self) -> Option<Trace> {
         self.trace.take()

@@ -1,17 +1,21 @@
 //! Catalogers of this version.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use kiln_image::Digest;
+use kiln_plugin::CallUse;
 use kiln_plugin::CatalogError;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Component;
 use kiln_plugin::Interest;
 use kiln_plugin::Limits;
 use kiln_plugin::Matched;
+use kiln_plugin::Memo;
 use kiln_plugin::PackageInfo;
 use kiln_plugin::PluginError;
+use kiln_plugin::Usage;
 use wasmtime::Store;
 use wasmtime::UpdateDeadline;
 use wasmtime::component::HasSelf;
@@ -75,6 +79,16 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// Returns how many bytes of files the call hands over.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Interests => 0,
+            Self::Catalog(files) => files.iter().map(|file| file.content.len() as u64).sum(),
+        }
+    }
+}
+
 impl WasmCataloger {
     /// Fits the component to the world.
     pub(crate) fn new(runtime: Runtime, loaded: Loaded) -> Result<Self, PluginError> {
@@ -94,7 +108,7 @@ impl WasmCataloger {
             .and_then(CatalogerPluginPre::new)
             .map_err(|error| wrong(vec![format!("{error:#}")]))?;
         Ok(Self {
-            limits: Limits::cataloger(),
+            limits: runtime.shared.config.cataloger,
             runtime,
             name: loaded.name,
             digest: loaded.digest,
@@ -107,6 +121,7 @@ impl WasmCataloger {
         let permits = Arc::clone(&self.runtime.shared.permits);
         let mut session = Session::new(bridge, None, self.limits, permits);
         session.wait_for_room().await;
+        let started = Instant::now();
         let clock = session.clock.clone();
         let failed = |error: &wasmtime::Error, panic: Option<&str>| {
             plugin_error(&self.name, call.name(), &self.limits, error, panic)
@@ -115,7 +130,25 @@ impl WasmCataloger {
         let mut store = self.store(state).map_err(|error| failed(&error, None))?;
         let invoked = invoke(&self.pre, &mut store, &call);
         let result = within(&clock, self.limits.wall, invoked).await;
+        let left = store.get_fuel().unwrap_or_default();
         let state = store.into_data();
+        if let Some(ledger) = &self.runtime.ledger {
+            let usage = Usage {
+                fuel: self.limits.fuel.saturating_sub(left),
+                wall: started.elapsed(),
+                peak_memory: state.used.peak_memory,
+                host_calls: state.session.calls,
+                bytes: state.session.bytes + call.bytes(),
+                memo_hit: false,
+            };
+            let call = CallUse {
+                call: call.name().to_owned(),
+                usage,
+                memo: Memo::Off,
+                answers: Vec::new(),
+            };
+            ledger.called(&self.name, call);
+        }
         result.map_err(|error| failed(&error, state.panic()))
     }
 

@@ -10,6 +10,7 @@ use kiln_graph::Definition;
 use kiln_graph::Input;
 use kiln_graph::Span;
 use kiln_image::Digest;
+use kiln_plugin::CallUse;
 use kiln_plugin::Description;
 use kiln_plugin::Diagnostic;
 use kiln_plugin::Failure;
@@ -19,6 +20,7 @@ use kiln_plugin::FrontendBridge;
 use kiln_plugin::FrontendError;
 use kiln_plugin::Limits;
 use kiln_plugin::Lowered;
+use kiln_plugin::Memo;
 use kiln_plugin::PluginError;
 use kiln_plugin::Request;
 use kiln_plugin::Usage;
@@ -31,6 +33,7 @@ use wasmtime::component::Resource;
 use crate::Runtime;
 use crate::call::CallState;
 use crate::call::LimitHit;
+use crate::call::Question;
 use crate::call::Session;
 use crate::call::link_wasi;
 use crate::call::plugin_error;
@@ -135,20 +138,29 @@ impl WasmFrontend {
     ) -> Result<Outcome, PluginError> {
         let started = Instant::now();
         let memo = self.runtime.memo.clone();
+        let mut missed = Memo::Off;
         if let Some(memo) = &memo {
-            if let Some(known) = memo::recall(&**memo, key, &mut session).await {
-                let bridge = Arc::clone(&session.bridge);
-                known.reports.into_iter().for_each(|report| bridge.report(report));
-                self.keep_usage(Usage {
-                    wall: started.elapsed(),
-                    memo_hit: true,
-                    ..Usage::default()
-                });
-                return Ok(known.outcome);
+            match memo::recall(&**memo, key, &mut session).await {
+                Ok((known, trace)) => {
+                    let bridge = Arc::clone(&session.bridge);
+                    known.reports.into_iter().for_each(|report| bridge.report(report));
+                    let usage = Usage {
+                        fuel: known.fuel,
+                        wall: started.elapsed(),
+                        memo_hit: true,
+                        ..Usage::default()
+                    };
+                    self.keep_usage(usage);
+                    self.note(call, usage, Memo::Hit, &trace);
+                    return Ok(known.outcome);
+                }
+                Err(why) => missed = why,
             }
+        }
+        if memo.is_some() || self.runtime.ledger.is_some() {
             session.record();
         }
-        let (returned, mut session) = self.run(call, &key, session).await?;
+        let (returned, mut session) = self.run(call, &key, session, missed).await?;
         let Returned::Outcome(outcome) = returned else {
             return Err(self.bad(call, "a description"));
         };
@@ -157,8 +169,9 @@ impl WasmFrontend {
             let end = Remembered {
                 outcome: outcome.clone(),
                 reports: std::mem::take(&mut session.reports),
+                fuel: self.usage().fuel,
             };
-            memo::remember(&**memo, key, trace, end).await;
+            memo::remember(&**memo, key, &trace, end).await;
         }
         Ok(outcome)
     }
@@ -169,6 +182,7 @@ impl WasmFrontend {
         call: &Call<'_>,
         seed: &Digest,
         mut session: Session,
+        missed: Memo,
     ) -> Result<(Returned, Session), PluginError> {
         session.wait_for_room().await;
         let started = Instant::now();
@@ -179,14 +193,16 @@ impl WasmFrontend {
         let result = within(&clock, self.limits.wall, invoke(&self.pre, &mut store, call)).await;
         let left = store.get_fuel().unwrap_or_default();
         let state = store.into_data();
-        self.keep_usage(Usage {
+        let usage = Usage {
             fuel: self.limits.fuel.saturating_sub(left),
             wall: started.elapsed(),
             peak_memory: state.used.peak_memory,
             host_calls: state.session.calls,
             bytes: state.session.bytes,
             memo_hit: false,
-        });
+        };
+        self.keep_usage(usage);
+        self.note(call, usage, missed, state.session.trace());
         match result {
             Ok(returned) => {
                 let mut session = state.session;
@@ -217,6 +233,23 @@ impl WasmFrontend {
             false => Ok(UpdateDeadline::Yield(1)),
         });
         Ok(store)
+    }
+
+    /// Writes a call into the build's ledger.
+    fn note(&self, call: &Call<'_>, usage: Usage, memo: Memo, trace: &[(Question, Digest)]) {
+        let Some(ledger) = &self.runtime.ledger else {
+            return;
+        };
+        let answers = trace
+            .iter()
+            .map(|(question, answer)| (question.to_string(), *answer));
+        let call = CallUse {
+            call: call.name().to_owned(),
+            usage,
+            memo,
+            answers: answers.collect(),
+        };
+        ledger.called(&self.name, call);
     }
 
     fn keep_usage(&self, usage: Usage) {
@@ -332,7 +365,10 @@ fn check_diagnostics(diagnostics: &[Diagnostic], sources: usize) -> Result<(), S
 impl Frontend for WasmFrontend {
     async fn describe(&self) -> Result<Description, PluginError> {
         let session = self.session(None, Arc::new(super::silent::SilentBridge));
-        match self.run(&Call::Describe, &self.digest, session).await? {
+        match self
+            .run(&Call::Describe, &self.digest, session, Memo::Off)
+            .await?
+        {
             (Returned::Description(description), _) => Ok(description),
             (Returned::Outcome(_), _) => Err(self.bad(&Call::Describe, "an outcome")),
         }

@@ -96,6 +96,7 @@ impl FindArgs {
                 locked: self.locked,
                 offline: self.offline,
                 policy: self.policy.clone(),
+                trace: None,
             },
             ..Wanted::default()
         };
@@ -110,6 +111,7 @@ pub(super) fn wanted(args: &PluginArgs) -> Result<WantedPlugins, Failure> {
         locked: args.locked,
         offline: args.offline,
         policy: args.policy.clone(),
+        trace: args.trace.clone(),
     })
 }
 

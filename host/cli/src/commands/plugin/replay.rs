@@ -8,12 +8,12 @@ use clap::Args;
 use super::FindArgs;
 use super::print;
 use super::run::Loaded;
-use super::run::any_outcome;
 use super::test::difference;
 use crate::exit;
 use crate::exit::Failure;
 use crate::plugins::Player;
 use crate::plugins::Trace;
+use crate::plugins::outcome;
 use crate::progress::printable;
 use crate::report::Report;
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     for line in player.said() {
         super::super::warn(&Report::new(printable(&line)));
     }
-    let actual = any_outcome(result);
+    let actual = outcome(&result);
     if loaded.digest() != trace.digest {
         print("the plugin is not the one that was recorded\n")?;
     }

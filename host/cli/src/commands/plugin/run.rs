@@ -13,6 +13,7 @@ use kiln_plugin::FileTree;
 use kiln_plugin::Frontend;
 use kiln_plugin::FrontendBridge;
 use kiln_plugin::FrontendError;
+use kiln_plugin::Ledger;
 use kiln_plugin::Lowered;
 use kiln_plugin::Request;
 
@@ -29,6 +30,8 @@ use crate::plugins::dot;
 use crate::plugins::graph_digest;
 use crate::plugins::graph_json;
 use crate::plugins::graph_text;
+use crate::plugins::outcome;
+use crate::plugins::svg;
 use crate::plugins::tree_of;
 use crate::progress::bytes;
 use crate::progress::printable;
@@ -75,7 +78,7 @@ pub(super) struct RunArgs {
 pub(super) struct GraphArgs {
     #[command(flatten)]
     input: InputArgs,
-    /// How the graph is shown; dot is for Graphviz
+    /// How the graph is shown; dot is for Graphviz, svg for browsers
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -85,6 +88,7 @@ enum Format {
     Text,
     Json,
     Dot,
+    Svg,
 }
 
 /// A frontend that is loaded, and the threads that it runs on.
@@ -102,7 +106,7 @@ impl Loaded {
         let frontend = runtime.block_on(async {
             let found = find(&resolver, plugin).await?;
             let wasm = wiring::plugin_runtime(&session.around, &resolver, &args.limits)?;
-            let loaded = wiring::load(wasm, found, &resolver.policies).await;
+            let loaded = wiring::load(wasm, found, &resolver.policies, &Ledger::default()).await;
             loaded.map_err(|e| failed(&e))
         })?;
         Ok(Self { runtime, frontend })
@@ -144,33 +148,17 @@ impl Loaded {
         let recorder = Recorder::new(Arc::new(Fixture::new(tree.clone())));
         let files = recorder.files(Arc::new(tree));
         let result = self.call(request, files, Arc::new(recorder.clone()));
-        let outcome = any_outcome(result);
-        let trace = recorder.finish(&args.plugin, self.digest(), request.clone(), outcome);
+        let trace = recorder.finish(&args.plugin, self.digest(), request.clone(), outcome(&result));
         std::fs::write(file, trace.text())
             .map_err(|e| Failure::io(&format!("write `{}`", file.display()), &e))
-    }
-}
-
-/// As [`outcome_text`], for a plugin that may have misbehaved.
-pub(super) fn any_outcome(result: Result<Lowered, FrontendError>) -> String {
-    match result {
-        Err(FrontendError::Plugin(error)) => format!("fault {error}\n"),
-        result => outcome_text(result).unwrap_or_default(),
     }
 }
 
 /// Returns what came out as text: the graph, or what the frontend says of the build file.
 pub(super) fn outcome_text(result: Result<Lowered, FrontendError>) -> Result<String, Failure> {
     match result {
-        Ok(lowered) => Ok(graph_text(&lowered)),
-        Err(FrontendError::Failure(failure)) => {
-            let lines = failure
-                .diagnostics
-                .iter()
-                .map(|d| format!("{:?} {} {}\n", d.severity, d.code, d.message));
-            Ok(lines.collect())
-        }
-        Err(error) => Err(frontend_failed(error)),
+        Err(error @ FrontendError::Plugin(_)) => Err(frontend_failed(error)),
+        result => Ok(outcome(&result)),
     }
 }
 
@@ -214,6 +202,7 @@ pub(super) fn graph(args: &GraphArgs) -> Result<u8, Failure> {
         Format::Text => print(&graph_text(&lowered))?,
         Format::Json => print(&format!("{:#}\n", graph_json(&lowered)))?,
         Format::Dot => print(&dot(&lowered))?,
+        Format::Svg => print(&svg(&lowered))?,
     }
     Ok(0)
 }
