@@ -17,9 +17,11 @@ const OPTIONAL: &[&str] = &[
     "cataloger-debian",
     "cataloger-dotnet",
     "cataloger-java",
+    "cataloger-lock",
     "cataloger-npm",
     "cataloger-php",
     "cataloger-python",
+    "cataloger-rpm",
     "cataloger-ruby",
     "frontend-debian",
 ];

@@ -33,6 +33,7 @@ mod registry;
 mod remote;
 mod reproducible;
 mod sbom;
+mod sbom_syft;
 mod snapshots;
 mod source_policy;
 mod unprivileged;

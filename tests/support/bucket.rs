@@ -163,7 +163,11 @@ impl Bucket {
     }
 }
 
-fn tools() -> PathBuf {
+/// Returns where programs are that Debian does not have.
+///
+/// # Panics
+/// They are not there.
+pub fn tools() -> PathBuf {
     let roots = std::env::var_os("KILN_TEST_ROOTS").map(PathBuf::from);
     let tools = roots
         .expect("KILN_TEST_ROOTS is not set: run `cargo xtask test`")

@@ -15,6 +15,7 @@ mod web;
 mod writer;
 
 pub use bucket::Bucket;
+pub use bucket::tools;
 pub use image::Image;
 pub use image::Layout;
 pub use kiln::Kiln;

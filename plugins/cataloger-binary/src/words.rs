@@ -30,7 +30,7 @@ impl Words {
     }
 }
 
-/// Returns the version at the start: numbers with dots between, and `rc1`, `beta2`, `p1` behind.
+/// Returns the version at the start: numbers with dots between, and `rc1`, `beta2` behind.
 pub(crate) fn leading_version(bytes: &[u8]) -> &str {
     let bytes = &bytes[..bytes.len().min(40)];
     let is = |at: usize, test: fn(&u8) -> bool| bytes.get(at).is_some_and(test);
@@ -45,7 +45,7 @@ pub(crate) fn leading_version(bytes: &[u8]) -> &str {
         end = digits(end + 1);
     }
     if end > 0 {
-        for word in ["alpha", "beta", "rc", "a", "b", "p"] {
+        for word in ["alpha", "beta", "rc", "a", "b"] {
             let behind = end + word.len();
             if bytes[end..].starts_with(word.as_bytes()) && is(behind, u8::is_ascii_digit) {
                 end = digits(behind);

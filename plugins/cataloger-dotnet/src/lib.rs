@@ -11,6 +11,7 @@ use kiln_sdk::cataloger::Matched;
 use kiln_sdk::cataloger::PackageInfo;
 use kiln_sdk::packages::Package;
 use kiln_sdk::packages::Purl;
+use kiln_sdk::packages::warn;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -38,7 +39,13 @@ fn packages(file: &Matched) -> Vec<PackageInfo> {
         .content
         .strip_prefix(b"\xef\xbb\xbf")
         .unwrap_or(&file.content);
-    let list: Value = serde_json::from_slice(text).unwrap_or_default();
+    let list: Value = match serde_json::from_slice(text) {
+        Ok(list) => list,
+        Err(error) => {
+            warn(&file.path, &format!("packages are missing: {error}"));
+            return Vec::new();
+        }
+    };
     let Some(libraries) = list["libraries"].as_object() else {
         return Vec::new();
     };

@@ -14,6 +14,7 @@ use kiln_sdk::cataloger::Matched;
 use kiln_sdk::cataloger::PackageInfo;
 use kiln_sdk::packages::Package;
 use kiln_sdk::packages::Purl;
+use kiln_sdk::packages::warn;
 
 use crate::facts::Coordinates;
 
@@ -76,6 +77,12 @@ struct Told {
 impl Walk<'_> {
     fn archive(&mut self, name: &str, bytes: &[u8], depth: usize) {
         let Some(entries) = zip::entries(bytes) else {
+            let inside = match depth {
+                0 => String::new(),
+                _ => format!("`{}`: ", name.escape_debug()),
+            };
+            let what = "packages are missing: ".to_owned() + &inside + "no ZIP archive, or a damaged one";
+            warn(self.path, &what);
             return;
         };
         let mut told = Told::default();
@@ -107,6 +114,11 @@ impl Walk<'_> {
         }
         for entry in entries.iter().filter(|entry| is_archive(&entry.name)) {
             let Some(inner) = entry.read(self.budget) else {
+                let inside = entry.name.escape_debug();
+                warn(
+                    self.path,
+                    &format!("packages are missing: `{inside}` is damaged, or too large"),
+                );
                 continue;
             };
             self.budget -= inner.len();

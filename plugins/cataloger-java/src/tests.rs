@@ -107,6 +107,8 @@ fn archives_end_somewhere() {
     assert_eq!(purls("a.jar", &nested).len(), DEPTH + 1);
     let bomb = archive(&[("a.jar", &vec![0; UNPACKED + 1])]);
     assert_eq!(purls("b.jar", &bomb), ["pkg:maven/b/b"]);
+    let expect = ["`b.jar`: packages are missing: `a.jar` is damaged, or too large"];
+    assert_eq!(kiln_sdk::mock::warnings(), expect);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use kiln_sdk::cataloger::Matched;
 use kiln_sdk::cataloger::PackageInfo;
 use kiln_sdk::packages::Package;
 use kiln_sdk::packages::Purl;
+use kiln_sdk::packages::warn;
 use serde_json::Value;
 
 /// The cataloger `php`.
@@ -48,7 +49,13 @@ impl Cataloger for Php {
 
 /// Version 1 of the file is a list, version 2 has it under a name.
 fn composer(file: &Matched) -> Vec<PackageInfo> {
-    let list: Value = serde_json::from_slice(&file.content).unwrap_or_default();
+    let list: Value = match serde_json::from_slice(&file.content) {
+        Ok(list) => list,
+        Err(error) => {
+            warn(&file.path, &format!("packages are missing: {error}"));
+            return Vec::new();
+        }
+    };
     let all = list["packages"].as_array().or_else(|| list.as_array());
     let all = all.map_or(&[][..], Vec::as_slice);
     let purl = |one: &Value| {

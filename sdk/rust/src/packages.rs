@@ -220,6 +220,15 @@ pub fn field<'a>(paragraph: &'a [(String, String)], key: &str) -> &'a str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
+/// Tells people that something of a file could not be understood; what could be is still found.
+pub fn warn(path: &str, what: &str) {
+    let line = format!("`{}`: {what}", path.escape_debug());
+    #[cfg(target_arch = "wasm32")]
+    crate::bindings::api::kiln::plugin::log::log(crate::types::Level::Warn, &line);
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::mock::note_warning(line);
+}
+
 /// Makes a matched file, for tests of catalogers.
 pub fn matched(interest: &str, path: &str, content: &[u8]) -> Matched {
     Matched {

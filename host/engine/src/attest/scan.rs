@@ -11,6 +11,7 @@ use kiln_image::Digest;
 use kiln_layer::ContentSource as _;
 use kiln_pattern::Patterns;
 use kiln_plugin::CatalogError;
+use kiln_plugin::Cataloged;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Component;
 use kiln_plugin::Interest;
@@ -26,7 +27,7 @@ use crate::layers::Ref;
 /// Bucket of remembered answers.
 const BUCKET: &str = "catalog";
 /// Changes when what is remembered changes its shape.
-const VERSION: &str = "kiln-catalog-1";
+const VERSION: &str = "kiln-catalog-2";
 /// Most bytes that one call of a cataloger gets, and most of an interest whose files come with every call, since those
 /// of other interests may not be understood without them.
 const BATCH: u64 = 64 << 20;
@@ -210,7 +211,7 @@ async fn remembered(
     layers: &Layers,
     cataloger: &dyn Cataloger,
     files: &[Matched],
-) -> Result<Vec<PackageInfo>, EngineError> {
+) -> Result<Cataloged, EngineError> {
     let mut key = format!("{VERSION}\n{}\n", cataloger.component().digest);
     for file in files {
         key.push_str(&format!("{}\t{}\t{}\n", file.interest, file.digest, file.path));
@@ -231,15 +232,18 @@ async fn remembered(
 
 /// Keeps what can be used of an answer: a package needs a name and a proper package URL, and its files must be ones
 /// that the cataloger has seen.
-fn keep(scan: &mut Scan, found: Vec<PackageInfo>, batch: &[(&Wanted, &Interest)], files: &[Matched]) {
+fn keep(scan: &mut Scan, found: Cataloged, batch: &[(&Wanted, &Interest)], files: &[Matched]) {
     let seen: BTreeMap<&str, usize> = files
         .iter()
         .enumerate()
         .map(|(at, f)| (f.path.as_str(), at))
         .collect();
     let who = scan.components.last().map(|c| c.name.clone()).unwrap_or_default();
+    let warnings = found.warnings.iter();
+    scan.warnings
+        .extend(warnings.map(|text| format!("cataloger `{who}`: {text}")));
     let mut shown: BTreeSet<usize> = BTreeSet::new();
-    for package in found {
+    for package in found.packages {
         let Some(reason) = problem(&package, &seen) else {
             let known = package
                 .locations

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use kiln_image::Digest;
 use kiln_plugin::CallUse;
 use kiln_plugin::CatalogError;
+use kiln_plugin::Cataloged;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Component;
 use kiln_plugin::Interest;
@@ -33,6 +34,7 @@ use crate::component::World;
 use crate::v0_1::bindings::cataloger::CatalogerPlugin;
 use crate::v0_1::bindings::cataloger::CatalogerPluginPre;
 use crate::v0_1::bindings::cataloger::exports::kiln::plugin::cataloger as wit;
+use crate::v0_1::silent::SilentBridge;
 
 const WORLD: World = World {
     name: "cataloger-plugin",
@@ -116,8 +118,7 @@ impl WasmCataloger {
         })
     }
 
-    async fn run(&self, call: Call<'_>) -> Result<Returned, PluginError> {
-        let bridge = Arc::new(super::silent::SilentBridge);
+    async fn run(&self, call: Call<'_>, bridge: Arc<SilentBridge>) -> Result<Returned, PluginError> {
         let permits = Arc::clone(&self.runtime.shared.permits);
         let mut session = Session::new(bridge, None, self.limits, permits);
         session.wait_for_room().await;
@@ -233,14 +234,15 @@ fn package(package: wit::PackageInfo) -> PackageInfo {
 #[async_trait]
 impl Cataloger for WasmCataloger {
     async fn interests(&self) -> Result<Vec<Interest>, PluginError> {
-        match self.run(Call::Interests).await? {
+        match self.run(Call::Interests, Arc::default()).await? {
             Returned::Interests(interests) if interests.len() <= INTERESTS => Ok(interests),
             _ => Err(self.bad("interests", format!("more than {INTERESTS} interests"))),
         }
     }
 
-    async fn catalog(&self, files: &[Matched]) -> Result<Vec<PackageInfo>, CatalogError> {
-        let Returned::Packages(packages) = self.run(Call::Catalog(files)).await? else {
+    async fn catalog(&self, files: &[Matched]) -> Result<Cataloged, CatalogError> {
+        let bridge: Arc<SilentBridge> = Arc::default();
+        let Returned::Packages(packages) = self.run(Call::Catalog(files), bridge.clone()).await? else {
             return Err(self.bad("catalog", "an answer to another call".to_owned()).into());
         };
         let packages = packages.map_err(|message| CatalogError::Failed {
@@ -261,7 +263,10 @@ impl Cataloger for WasmCataloger {
             let why = format!("package `{name}` has a text of more than {TEXT} bytes");
             return Err(self.bad("catalog", why).into());
         }
-        Ok(packages)
+        Ok(Cataloged {
+            packages,
+            warnings: bridge.warnings(),
+        })
     }
 
     fn component(&self) -> Component {

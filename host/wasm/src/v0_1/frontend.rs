@@ -364,7 +364,7 @@ fn check_diagnostics(diagnostics: &[Diagnostic], sources: usize) -> Result<(), S
 #[async_trait]
 impl Frontend for WasmFrontend {
     async fn describe(&self) -> Result<Description, PluginError> {
-        let session = self.session(None, Arc::new(super::silent::SilentBridge));
+        let session = self.session(None, Arc::new(super::silent::SilentBridge::default()));
         match self
             .run(&Call::Describe, &self.digest, session, Memo::Off)
             .await?

@@ -1,6 +1,8 @@
 //! A bridge for calls that may not ask anything.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use kiln_graph::Definition;
@@ -19,9 +21,23 @@ use kiln_plugin::Request;
 use kiln_plugin::ResolvedImage;
 use kiln_plugin::ResolvedSource;
 
+/// Most warnings that are kept, and the longest.
+const WARNINGS: usize = 100;
+const LONGEST: usize = 500;
+
 /// Denies everything: `describe` is about the plugin, not about a build.
-#[derive(Debug)]
-pub(crate) struct SilentBridge;
+#[derive(Debug, Default)]
+pub(crate) struct SilentBridge {
+    warnings: Mutex<Vec<String>>,
+}
+
+impl SilentBridge {
+    /// Returns what the plugin warned of.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut warnings)
+    }
+}
 
 fn denied<T>() -> Result<T, HostError> {
     Err(HostError::Denied("`describe` may not ask about a build".into()))
@@ -59,5 +75,9 @@ impl FrontendBridge for SilentBridge {
 
     fn log(&self, level: LogLevel, message: &str) {
         tracing::debug!(?level, message, "a plugin describes itself");
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if level == LogLevel::Warn && warnings.len() < WARNINGS {
+            warnings.push(message.chars().take(LONGEST).collect());
+        }
     }
 }

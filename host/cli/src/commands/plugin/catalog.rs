@@ -94,7 +94,8 @@ impl Cataloged {
                 }
             }
         }
-        self.cataloger.catalog(&matched).await
+        let found = self.cataloger.catalog(&matched).await?;
+        Ok(found.packages)
     }
 }
 
