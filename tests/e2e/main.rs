@@ -9,6 +9,7 @@ mod contexts;
 mod corpus;
 mod crash;
 mod debian;
+mod debian_packages;
 mod devices;
 mod disk;
 mod doctor;

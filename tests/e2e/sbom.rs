@@ -1,5 +1,7 @@
 //! What is in an image: SBOMs of real root file systems.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::root;
@@ -13,6 +15,11 @@ fn sboms(kiln: &Kiln, dockerfile: &str, args: &[&str]) -> Vec<(String, Value)> {
     let output = format!("type=oci,tar=false,name=example.com/app:1,dest={}", out.display());
     let always = ["--build-context", &debian, "-o", &output];
     let _built = kiln.build(project.path(), &[&always[..], args].concat()).ok();
+    predicates(&out)
+}
+
+/// Returns the predicates of the only attestation manifest of a layout by type.
+pub(crate) fn predicates(out: &Path) -> Vec<(String, Value)> {
     let json = |digest: &Value| -> Value {
         let name = digest.as_str().expect("a digest").replace(':', "/");
         let bytes = std::fs::read(out.join("blobs").join(name)).expect("the blob is there");
@@ -33,7 +40,7 @@ fn sboms(kiln: &Kiln, dockerfile: &str, args: &[&str]) -> Vec<(String, Value)> {
 }
 
 /// The names that dpkg says are installed.
-fn installed(document: &Value) -> Vec<&str> {
+pub(crate) fn installed(document: &Value) -> Vec<&str> {
     let packages = document["packages"].as_array().expect("packages");
     let purl = |p: &Value| {
         p["externalRefs"][0]["referenceLocator"]

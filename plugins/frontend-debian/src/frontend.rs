@@ -1,8 +1,7 @@
 //! The frontend: a build file and what the host knows in, a graph out.
 
-use std::rc::Rc;
-
 use kiln_sdk::Tree;
+use kiln_sdk::frontend::Answer;
 use kiln_sdk::frontend::Description;
 use kiln_sdk::frontend::Failure;
 use kiln_sdk::frontend::Frontend;
@@ -10,18 +9,20 @@ use kiln_sdk::frontend::Host;
 use kiln_sdk::frontend::Lowered;
 use kiln_sdk::frontend::Output;
 use kiln_sdk::frontend::Request;
+use kiln_sdk::frontend::Subrequest;
 use kiln_sdk::types::Diagnostic;
 use kiln_sdk::types::Platform;
 use kiln_sdk::types::SourceFile;
 use serde_json::json;
 
+use crate::choose;
+use crate::choose::Options;
 use crate::graph::Graph;
 use crate::index::Package;
+use crate::lock::Lock;
 use crate::package;
 use crate::package::Unpacked;
 use crate::plan;
-use crate::repository;
-use crate::resolve;
 use crate::scripts;
 use crate::spec;
 use crate::spec::Scripts;
@@ -31,8 +32,6 @@ use crate::yaml::Fault;
 /// Largest build file.
 const BUILD_FILE: u64 = 4 << 20;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where Debian's repositories are, whoever mirrors them.
-const DEBIAN: &str = "deb.debian.org/";
 
 /// The frontend `debian`.
 #[derive(Debug, Clone, Copy)]
@@ -43,53 +42,96 @@ impl Frontend for Debian {
         Description {
             name: "debian".into(),
             version: "1".into(),
-            subrequests: Vec::new(),
+            subrequests: vec![
+                question(LOCK, "write the lock file of the packages"),
+                question(LOCK_DIFF, "say how the packages differ from the lock file's"),
+            ],
         }
     }
 
     fn lower(host: &dyn Host, request: &Request, files: &dyn Tree) -> Result<Lowered, Failure> {
-        let data = files
-            .read(&request.source_name, BUILD_FILE)
-            .map_err(Diagnostic::from)?;
-        let source = SourceFile {
-            name: request.source_name.clone(),
-            language: "yaml".into(),
-            data,
-        };
-        let text = String::from_utf8_lossy(&source.data).into_owned();
-        let lowered = Spec::parse(&text).and_then(|spec| lower(host, request, &spec, &source));
-        lowered.map_err(|fault| Failure::new(vec![fault.diagnostic()], vec![source]))
+        reading(request, files, |spec, source| lower(host, request, spec, source))
     }
+
+    fn subrequest(host: &dyn Host, id: &str, request: &Request, files: &dyn Tree) -> Result<Answer, Failure> {
+        reading(request, files, |spec, _| answer(host, id, request, spec))
+    }
+}
+
+/// Question for the text of a lock file.
+const LOCK: &str = "frontend.lock";
+/// Question for what would change in it.
+const LOCK_DIFF: &str = "frontend.lock-diff";
+
+fn question(id: &str, description: &str) -> Subrequest {
+    Subrequest {
+        id: id.to_owned(),
+        version: "1.0.0".to_owned(),
+        description: description.to_owned(),
+    }
+}
+
+/// Reads the build file and goes on with it.
+fn reading<T>(
+    request: &Request,
+    files: &dyn Tree,
+    work: impl FnOnce(&Spec, &SourceFile) -> Result<T, Fault>,
+) -> Result<T, Failure> {
+    let data = files.read(&request.source_name, BUILD_FILE);
+    let source = SourceFile {
+        name: request.source_name.clone(),
+        language: "yaml".into(),
+        data: data.map_err(Diagnostic::from)?,
+    };
+    let text = String::from_utf8_lossy(&source.data).into_owned();
+    let done = Spec::parse(&text).and_then(|spec| work(&spec, &source));
+    done.map_err(|fault| Failure::new(vec![fault.diagnostic()], vec![source]))
+}
+
+fn answer(host: &dyn Host, id: &str, request: &Request, spec: &Spec) -> Result<Answer, Fault> {
+    if ![LOCK, LOCK_DIFF].contains(&id) {
+        return Err(Fault::new(format!("unsupported request `{id}`")));
+    }
+    let options = Options::read(request)?;
+    let mut new = Lock::of(spec);
+    for platform in platforms(request, spec) {
+        let arch = choose::arch(&platform)?;
+        let (packages, origins) = choose::resolved(host, spec, arch, &options)?;
+        new.add(arch, &packages, &origins);
+    }
+    let json = new.text();
+    let text = match id {
+        LOCK_DIFF => {
+            let old = Lock::read(host, &request.source_name)?;
+            old.unwrap_or_else(|| Lock::of(spec)).difference(&new)
+        }
+        _ => json.clone(),
+    };
+    Ok(Answer {
+        metadata: vec![
+            ("result.json".to_owned(), json.into_bytes()),
+            ("result.txt".to_owned(), text.into_bytes()),
+            ("version".to_owned(), b"1.0.0".to_vec()),
+        ],
+    })
 }
 
 fn lower(host: &dyn Host, request: &Request, spec: &Spec, source: &SourceFile) -> Result<Lowered, Fault> {
     let options = Options::read(request)?;
+    let lock = Lock::read(host, &request.source_name)?;
     let mut graph = Graph::new();
     let (mut outputs, mut diagnostics) = (Vec::new(), Vec::new());
     for platform in platforms(request, spec) {
-        let arch = spec::arch_of(&platform)
-            .ok_or_else(|| Fault::new(format!("Debian has no architecture for {platform}")))?;
+        let arch = choose::arch(&platform)?;
         graph.on(&platform);
-        let mut packages: Vec<Rc<Package>> = Vec::new();
-        let mut named = std::collections::BTreeSet::new();
-        let mut urls = Vec::new();
-        if !spec.packages.is_empty() {
-            let index = repository::index(host, spec, arch, &|url| options.mirrored(url))?;
-            let chosen = resolve::resolve(&index, spec)?;
-            packages.extend(chosen.packages.into_values());
-            named = chosen.named;
-            urls = index
-                .origins
-                .iter()
-                .map(|origin| options.mirrored(&origin.url))
-                .collect();
-        }
-        for package in &packages {
-            check(package)?;
-        }
-        let unpack = package::unpack(host, &packages, &|package: &Package| urls[package.origin].clone())?;
+        let placed = choose::packages(host, spec, (arch, &options), lock.as_ref(), &mut diagnostics)?;
+        placed.iter().try_for_each(|(package, _)| check(package))?;
+        let remotes = placed
+            .into_iter()
+            .map(|(package, url)| (package, options.mirrored(&url)));
+        let unpack = package::unpack(host, &remotes.collect::<Vec<_>>())?;
         warn(spec, &unpack.all, &mut diagnostics)?;
-        let result = plan::image(&mut graph, spec, &unpack, &named)?;
+        let result = plan::image(&mut graph, spec, &unpack)?;
         outputs.push(Output {
             config: config(spec, request, &platform),
             platform: Some(platform),
@@ -125,42 +167,6 @@ fn check(package: &Package) -> Result<(), Fault> {
             "the index has no good path and digest for `{}`",
             package.shown()
         ))),
-    }
-}
-
-/// What a user gives beside the build file.
-#[derive(Debug, Default)]
-struct Options {
-    /// Where Debian's repositories are instead.
-    mirror: Option<String>,
-}
-
-impl Options {
-    fn read(request: &Request) -> Result<Self, Fault> {
-        let found = request.options.iter().find(|option| option.key == "mirror");
-        let Some(mirror) = found.map(|option| option.value.trim_end_matches('/')) else {
-            return Ok(Self::default());
-        };
-        if !mirror.starts_with("http://") && !mirror.starts_with("https://") {
-            return Err(Fault::new(format!(
-                "the option `mirror` has to be an http URL, found `{mirror}`"
-            )));
-        }
-        let base = mirror.strip_suffix("/debian").unwrap_or(mirror);
-        Ok(Self {
-            mirror: Some(base.to_owned()),
-        })
-    }
-
-    /// Returns where a repository's files are.
-    fn mirrored(&self, url: &str) -> String {
-        let path = url
-            .split_once("://")
-            .and_then(|(_, rest)| rest.strip_prefix(DEBIAN));
-        match (&self.mirror, path) {
-            (Some(mirror), Some(path)) => format!("{mirror}/{path}"),
-            _ => url.to_owned(),
-        }
     }
 }
 

@@ -3,10 +3,12 @@
 //!
 //! Fetches and unpacks nothing itself: the host does.
 
+mod choose;
 mod effects;
 mod frontend;
 mod graph;
 mod index;
+mod lock;
 mod package;
 mod pgp;
 mod plan;

@@ -13,6 +13,7 @@ use md5::Md5;
 use crate::graph::Remote;
 use crate::graph::fetch;
 use crate::index::Package;
+use crate::lock::Placed;
 use crate::yaml::Fault;
 
 /// Most bytes of control files and configuration files that are looked at.
@@ -42,14 +43,10 @@ pub(crate) struct Unpack {
     pub(crate) tree: Option<Box<dyn Tree>>,
 }
 
-/// Has the host fetch and unpack packages.
-pub(crate) fn unpack(
-    host: &dyn Host,
-    packages: &[Rc<Package>],
-    url: &dyn Fn(&Package) -> String,
-) -> Result<Unpack, Fault> {
-    let remote = |package: &Rc<Package>| Remote {
-        url: format!("{}/{}", url(package), package.filename),
+/// Has the host fetch and unpack packages, each from the repository at that address.
+pub(crate) fn unpack(host: &dyn Host, packages: &[Placed]) -> Result<Unpack, Fault> {
+    let remote = |(package, url): &Placed| Remote {
+        url: format!("{url}/{}", package.filename),
         filename: package.filename.rsplit('/').next().unwrap_or_default().to_owned(),
         sha256: Some(package.sha256.clone()),
         unpack: true,
@@ -66,7 +63,7 @@ pub(crate) fn unpack(
     let mut all: Vec<Unpacked> = packages
         .iter()
         .zip(remotes)
-        .map(|(package, remote)| Unpacked {
+        .map(|((package, _), remote)| Unpacked {
             package: Rc::clone(package),
             remote,
             files: Vec::new(),

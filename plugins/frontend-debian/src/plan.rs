@@ -44,17 +44,12 @@ pub(crate) fn with_mode(mode: u32) -> Owned {
 }
 
 /// Adds the steps that make an image's root file system.
-pub(crate) fn image(
-    graph: &mut Graph,
-    spec: &Spec,
-    unpack: &Unpack,
-    named: &BTreeSet<String>,
-) -> Result<Option<Input>, Fault> {
+pub(crate) fn image(graph: &mut Graph, spec: &Spec, unpack: &Unpack) -> Result<Option<Input>, Fault> {
     let mut root = None;
     if !unpack.all.is_empty() {
         let acts = base(unpack);
         let mut pending = acts;
-        for (name, packages) in groups(unpack, named, spec.layers.unwrap_or(LAYERS)) {
+        for (name, packages) in groups(unpack, spec) {
             for unpacked in packages {
                 let tree = package(graph, unpacked);
                 pending.push(copy(tree, "/", "/", &[]));
@@ -106,19 +101,22 @@ pub(crate) fn has(unpack: &Unpack, path: &str) -> bool {
 type Groups<'u> = Vec<(&'static str, Vec<&'u Unpacked>)>;
 
 /// Shares out the packages to layers: those that many images have and that change rarely come first.
-fn groups<'u>(unpack: &'u Unpack, named: &BTreeSet<String>, layers: u32) -> Groups<'u> {
+fn groups<'u>(unpack: &'u Unpack, spec: &Spec) -> Groups<'u> {
     let of = |unpacked: &&'u Unpacked| -> usize {
         let package = &unpacked.package;
         let is_base =
             package.rank() <= 1 || ["libc6", "base-files", "zlib1g"].contains(&package.name.as_str());
-        match (is_base, named.contains(&package.name)) {
+        match (
+            is_base,
+            spec.packages.iter().any(|wanted| wanted.name == package.name),
+        ) {
             (true, _) => 0,
             (false, false) => 1,
             (false, true) => 2,
         }
     };
     // One layer is for what is not of packages.
-    let most = layers.saturating_sub(1).clamp(1, 3) as usize;
+    let most = spec.layers.unwrap_or(LAYERS).saturating_sub(1).clamp(1, 3) as usize;
     let names: &[&'static str] = match most {
         1 => &["base"],
         2 => &["base", "application"],

@@ -3,7 +3,6 @@
 //! them; where that leads nowhere, the next ones.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -40,14 +39,6 @@ const FOR_SCRIPTS: &[(&str, &str)] = &[
     ("update-inetd", ""),
 ];
 
-/// What was chosen.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Chosen {
-    pub(crate) packages: BTreeMap<String, Rc<Package>>,
-    /// Names of the packages that were asked for.
-    pub(crate) named: BTreeSet<String>,
-}
-
 /// Something that has to be there.
 #[derive(Debug, Clone)]
 struct Need {
@@ -77,12 +68,13 @@ struct Resolver<'i> {
     first: Option<Fault>,
 }
 
+/// What was chosen, by name.
+pub(crate) type Chosen = BTreeMap<String, Rc<Package>>;
+
 /// Chooses the packages of an image.
 pub(crate) fn resolve(index: &Index, spec: &Spec) -> Result<Chosen, Fault> {
     let mut state = State::default();
-    let mut named = BTreeSet::new();
     for wanted in &spec.packages {
-        named.insert(wanted.name.clone());
         state.single.push_back(Need {
             by: None,
             clause: Rc::from([Relation::any(&wanted.name)]),
@@ -110,11 +102,7 @@ pub(crate) fn resolve(index: &Index, spec: &Spec) -> Result<Chosen, Fault> {
         steps: 0,
         first: None,
     };
-    let state = resolver.search(state)?;
-    Ok(Chosen {
-        packages: state.chosen,
-        named,
-    })
+    Ok(resolver.search(state)?.chosen)
 }
 
 impl Resolver<'_> {
@@ -392,7 +380,7 @@ mod tests {
 
     fn solve(lines: &[&str], packages: &str, more: &str) -> Result<String, String> {
         let chosen = resolve(&index(lines), &spec(packages, more)).map_err(|fault| fault.message)?;
-        let all: Vec<String> = chosen.packages.values().map(|package| package.shown()).collect();
+        let all: Vec<String> = chosen.values().map(|package| package.shown()).collect();
         Ok(all.join(", "))
     }
 

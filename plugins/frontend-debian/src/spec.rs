@@ -701,4 +701,13 @@ labels: {x: \"1\"}
             "http://snapshot.debian.org/archive/debian-security/20250520T000000Z"
         );
     }
+
+    #[test]
+    fn the_schema_has_the_same_keys() {
+        let schema = include_str!("../../../docs/debian-image.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).expect("JSON");
+        let properties = schema["properties"].as_object().expect("keys");
+        let known: std::collections::BTreeSet<&str> = properties.keys().map(String::as_str).collect();
+        assert_eq!(known, KEYS.iter().copied().collect());
+    }
 }
