@@ -34,6 +34,7 @@ mod registry;
 mod remote;
 mod reproducible;
 mod sbom;
+mod sbom_rpm;
 mod sbom_syft;
 mod snapshots;
 mod source_policy;

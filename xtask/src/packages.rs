@@ -43,6 +43,8 @@ pub(crate) const TESTS: &[Need] = &[
     ("gcc", "gcc"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
+    ("rpmbuild", "rpm"),
+    ("db_load", "db-util"),
 ];
 
 /// Makes sure that everything in `needs` is there.
