@@ -12,6 +12,7 @@ use kiln_sdk::cataloger::PackageInfo;
 use kiln_sdk::packages::OsRelease;
 use kiln_sdk::packages::Package;
 use kiln_sdk::packages::Purl;
+use kiln_sdk::packages::warn;
 
 /// The cataloger `apk`.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,12 @@ impl Cataloger for Apk {
         let mut found = Vec::new();
         for file in files.iter().filter(|file| file.interest == DATABASE) {
             let text = String::from_utf8_lossy(&file.content);
+            if !text.is_empty() && !text.ends_with('\n') {
+                warn(
+                    &file.path,
+                    "packages may be missing: it ends in the middle of a line",
+                );
+            }
             let records: Vec<Record<'_>> = text.split("\n\n").filter_map(Record::parse).collect();
             let mut providers: BTreeMap<&str, String> = BTreeMap::new();
             for record in &records {
@@ -150,5 +157,7 @@ mod tests {
             b"\xff:\n\nP:\n\nV:1\n\n\xe2\x82:x",
         );
         assert_eq!(Apk::catalog(vec![file]).unwrap().len(), 0);
+        let expect = "`lib/apk/db/installed`: packages may be missing: it ends in the middle of a line";
+        assert_eq!(kiln_sdk::mock::warnings(), [expect]);
     }
 }

@@ -16,6 +16,7 @@ use kiln_sdk::packages::Package;
 use kiln_sdk::packages::Purl;
 use kiln_sdk::packages::field;
 use kiln_sdk::packages::paragraphs;
+use kiln_sdk::packages::warn;
 
 /// The cataloger `debian`.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,13 @@ impl Cataloger for Debian {
         let mut found = Vec::new();
         for file in files.iter().filter(|file| file.interest == DATABASE) {
             let text = String::from_utf8_lossy(&file.content);
+            // dpkg ends every paragraph with an empty line.
+            if file.path.ends_with("/status") && !text.is_empty() && !text.ends_with('\n') {
+                warn(
+                    &file.path,
+                    "packages may be missing: it ends in the middle of a line",
+                );
+            }
             let installed: Vec<Fields> = paragraphs(&text).into_iter().filter(is_installed).collect();
             let purls: BTreeMap<&str, String> = installed
                 .iter()

@@ -255,6 +255,51 @@ mod tests {
         assert_eq!(npm.to_string(), "pkg:npm/%40babel/core@1.0");
     }
 
+    /// Vectors of the specification's examples, and what has to be escaped.
+    #[test]
+    fn purls_of_all_types() {
+        let check = |purl: Purl, expect: &str| assert_eq!(purl.to_string(), expect);
+        check(
+            Purl::new("deb", "curl", "7.50.3-1")
+                .namespace("debian")
+                .qualifier("distro", "jessie")
+                .qualifier("arch", "i386"),
+            "pkg:deb/debian/curl@7.50.3-1?arch=i386&distro=jessie",
+        );
+        check(
+            Purl::new("golang", "genproto", "abcdedf").namespace("google.golang.org"),
+            "pkg:golang/google.golang.org/genproto@abcdedf",
+        );
+        check(
+            Purl::new("maven", "xmlgraphics-commons", "1.5").namespace("org.apache.xmlgraphics"),
+            "pkg:maven/org.apache.xmlgraphics/xmlgraphics-commons@1.5",
+        );
+        check(
+            Purl::new("npm", "animation", "12.3.1").namespace("@angular"),
+            "pkg:npm/%40angular/animation@12.3.1",
+        );
+        check(Purl::new("pypi", "django", "1.11.1"), "pkg:pypi/django@1.11.1");
+        check(
+            Purl::new("gem", "ruby-advisory-db-check", "0.12.4").qualifier("platform", ""),
+            "pkg:gem/ruby-advisory-db-check@0.12.4",
+        );
+        check(
+            Purl::new("rpm", "curl", "7.50.3-1.fc25")
+                .namespace("fedora")
+                .qualifier("distro", "fedora-25")
+                .qualifier("arch", "i386"),
+            "pkg:rpm/fedora/curl@7.50.3-1.fc25?arch=i386&distro=fedora-25",
+        );
+        check(
+            Purl::new("generic", "a b/c?d#e%f", "1@2+\u{fc}").qualifier("q", "x&y=z"),
+            "pkg:generic/a%20b%2Fc%3Fd%23e%25f@1%402%2B%C3%BC?q=x%26y%3Dz",
+        );
+        check(
+            Purl::new("composer", "log", "").namespace("/psr//x/"),
+            "pkg:composer/psr/x/log",
+        );
+    }
+
     #[test]
     fn paragraphs_have_fields() {
         let text = "A: 1\nB: two\n lines\n\n\nA: 2\n";

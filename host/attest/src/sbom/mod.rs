@@ -122,7 +122,19 @@ pub fn is_purl(text: &str) -> bool {
         && kind
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".+-".contains(&b));
-    typed && !name.trim_matches('/').is_empty() && rest.bytes().all(allowed) && text.len() <= 4096
+    typed
+        && !name.trim_matches('/').is_empty()
+        && rest.bytes().all(allowed)
+        && is_escaped(rest)
+        && text.len() <= 4096
+}
+
+/// Tells whether two hexadecimal digits follow every `%`.
+fn is_escaped(text: &str) -> bool {
+    let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    let mut signs = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+    signs.all(|(at, _)| hex(bytes.get(at + 1)) && hex(bytes.get(at + 2)))
 }
 
 /// Returns the type of a package URL.

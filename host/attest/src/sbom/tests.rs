@@ -124,7 +124,29 @@ fn package_urls_are_checked() {
         "pkg:deb/a b",
         "pkg:deb/@1",
         "pkg:deb/\u{e9}",
+        "pkg:deb/a%2",
+        "pkg:deb/a%zz@1",
     ] {
         assert!(!is_purl(bad), "{bad}");
     }
+}
+
+/// What SPDX' list knows is an expression, other words become a name of their own.
+#[test]
+fn licences_are_checked_against_the_list() {
+    let check = |text: &str, expect: Option<&str>| {
+        assert_eq!(license::known(text).as_deref(), expect, "{text}");
+    };
+    check("MIT", Some("MIT"));
+    check(
+        "GPL-2.0-or-later WITH Classpath-exception-2.0",
+        Some("GPL-2.0-or-later WITH Classpath-exception-2.0"),
+    );
+    check("(MIT OR Apache-2.0) AND ISC", Some("(MIT OR Apache-2.0) AND ISC"));
+    check("GPL-2.0", Some("GPL-2.0-only"));
+    check("MIT AND", None);
+    check("MIT OR nobody-knows-it", None);
+    check("MIT Licence of the house", None);
+    check("", None);
+    check(&"(".repeat(5000), None);
 }
