@@ -84,7 +84,12 @@ pub(crate) async fn scan(
             .filter(|(_, by)| by.0 == at)
             .map(|(wanted, by)| (wanted, &asking.interests[by.1].0))
             .collect();
-        for batch in batches(&mine) {
+        let sizes: Vec<(&str, u64)> = mine
+            .iter()
+            .map(|(wanted, interest)| (interest.id.as_str(), wanted.size))
+            .collect();
+        for batch in batches(&sizes) {
+            let batch: Vec<_> = batch.into_iter().map(|at| mine[at]).collect();
             let files = read(&source, &batch)?;
             let found = remembered(layers, &*asking.cataloger, &files).await?;
             keep(&mut scan, found, &batch, &files);
@@ -151,29 +156,29 @@ fn wanted(tree: &kiln_tree::Tree, asking: &[Asking]) -> Vec<Wanted> {
     all
 }
 
-/// Splits files into calls. The files of an interest that are few come with every call.
-fn batches<'w>(files: &[(&'w Wanted, &'w Interest)]) -> Vec<Vec<(&'w Wanted, &'w Interest)>> {
+/// Splits files, each with its interest and size, into calls. Those of an interest that has few come with every call.
+fn batches(files: &[(&str, u64)]) -> Vec<Vec<usize>> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for (file, interest) in files {
-        *sums.entry(interest.id.as_str()).or_default() += file.size;
+    for (interest, size) in files {
+        *sums.entry(interest).or_default() += size;
     }
-    if files.is_empty() || sums.values().sum::<u64>() <= BATCH {
-        return if files.is_empty() {
-            Vec::new()
-        } else {
-            vec![files.to_vec()]
-        };
+    if files.is_empty() {
+        return Vec::new();
     }
-    let is_companion = |(_, interest): &(&Wanted, &Interest)| sums[interest.id.as_str()] <= COMPANIONS;
-    let (always, rest): (Vec<_>, Vec<_>) = files.iter().copied().partition(is_companion);
-    let (mut batches, mut batch, mut sum) = (Vec::new(), always.clone(), 0u64);
-    for file in rest {
-        if sum + file.0.size > BATCH && sum > 0 {
+    if sums.values().sum::<u64>() <= BATCH {
+        return vec![(0..files.len()).collect()];
+    }
+    let (always, rest): (Vec<usize>, Vec<usize>) =
+        (0..files.len()).partition(|&at| sums[files[at].0] <= COMPANIONS);
+    let (mut batches, mut batch, mut sum) = (Vec::new(), always.clone(), 0);
+    for at in rest {
+        let size = files[at].1;
+        if sum + size > BATCH && sum > 0 {
             batches.push(std::mem::replace(&mut batch, always.clone()));
             sum = 0;
         }
-        sum += file.0.size;
-        batch.push(file);
+        sum += size;
+        batch.push(at);
     }
     batches.push(batch);
     batches
@@ -293,5 +298,33 @@ fn converted(package: PackageInfo) -> SbomPackage {
         locations: package.locations,
         needs: needs.map(|(purl, _)| purl).collect(),
         attrs: package.attrs.into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn companions_come_with_every_call() {
+        const MIB: u64 = 1 << 20;
+        let check = |files: &[(&str, u64)], expect: &[&[usize]]| {
+            assert_eq!(batches(files), expect, "{files:?}");
+        };
+        check(&[], &[]);
+        check(&[("os", 1), ("file", BATCH - 1)], &[&[0, 1]]);
+        let (large, small) = (40 * MIB, MIB);
+        let files = [("file", large), ("os", small), ("file", large), ("os", small)];
+        check(&files, &[&[1, 3, 0], &[1, 3, 2]]);
+        // One that is larger than a call may be comes alone.
+        check(
+            &[("file", 1), ("file", 3 * BATCH), ("file", 1)],
+            &[&[0], &[1], &[2]],
+        );
+        // Too many companions are none.
+        let files = [("a", large), ("b", COMPANIONS), ("b", COMPANIONS), ("a", large)];
+        check(&files, &[&[0, 1], &[2, 3]]);
+        // No file comes twice but companions, and none is lost.
+        check(&[("os", 0), ("file", BATCH), ("file", 0)], &[&[0, 1, 2]]);
     }
 }
