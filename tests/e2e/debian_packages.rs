@@ -35,7 +35,8 @@ fn mirror() -> Option<String> {
         .map(|word| word.trim_end_matches('/'));
     let found = words.find(|word| word.starts_with("http") && word.ends_with("/debian"));
     if found.is_none() {
-        eprintln!("skipped: apt has no mirror of Debian on this machine");
+        let said = b"skipped: apt has no mirror of Debian on this machine\n";
+        _ = std::io::Write::write_all(&mut std::io::stderr(), said);
     }
     found.map(str::to_owned)
 }

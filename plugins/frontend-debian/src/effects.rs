@@ -170,6 +170,17 @@ pub(crate) fn others(unpack: &Unpack) -> Vec<FileAct> {
                 acts.push(mkfile("/etc/.java/.systemPrefs/.system.lock", "", ROOT));
                 acts.push(mkfile("/etc/.java/.systemPrefs/.systemRootModFile", "", ROOT));
             }
+            "tzdata" if !has(unpack, "/etc/localtime") => {
+                acts.push(mkfile("/etc/timezone", "Etc/UTC\n", ROOT));
+                acts.push(symlink("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC"));
+            }
+            "debianutils" if !has(unpack, "/etc/shells") => {
+                let shells = ["/bin/sh", "/bin/bash", "/bin/rbash", "/bin/dash"].into_iter();
+                let lines = shells
+                    .filter(|shell| has(unpack, shell))
+                    .map(|shell| format!("{shell}\n/usr{shell}\n"));
+                acts.push(mkfile("/etc/shells", lines.collect::<String>(), ROOT));
+            }
             "nginx-common" => acts.extend(nginx(unpack)),
             _ => {}
         }

@@ -11,29 +11,55 @@ use crate::relation::clauses;
 use crate::relation::provides;
 use crate::version;
 
-/// Fields that are kept of each package.
-const FIELDS: &[&str] = &[
-    "Package",
-    "Version",
-    "Architecture",
-    "Multi-Arch",
-    "Essential",
-    "Priority",
-    "Pre-Depends",
-    "Depends",
-    "Recommends",
-    "Conflicts",
-    "Breaks",
-    "Provides",
-    "Source",
-    "Filename",
-    "Size",
-    "SHA256",
-];
 /// Longest line that is read; real ones have some ten thousand bytes.
 const LINE: u64 = 4 << 20;
 /// Most text that is kept of all indexes.
 const TEXT: usize = 160 << 20;
+
+// Fields whose places are kept while an index is read.
+const NAME: usize = 0;
+const ARCH: usize = 1;
+const PROVIDES: usize = 2;
+const ESSENTIAL: usize = 3;
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Nothing,
+    Text,
+    /// It is kept, and so is its place.
+    Range(usize),
+}
+
+impl Keep {
+    fn of(line: &[u8]) -> Self {
+        let end = line.iter().take(16).position(|byte| *byte == b':');
+        match &line[..end.unwrap_or_default()] {
+            b"Package" => Self::Range(NAME),
+            b"Architecture" => Self::Range(ARCH),
+            b"Provides" => Self::Range(PROVIDES),
+            b"Essential" => Self::Range(ESSENTIAL),
+            b"Version" | b"Multi-Arch" | b"Priority" | b"Pre-Depends" | b"Depends" | b"Recommends"
+            | b"Conflicts" | b"Breaks" | b"Source" | b"Filename" | b"Size" | b"SHA256" => Self::Text,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// A package that is being read.
+struct Stanza {
+    start: usize,
+    ranges: [(usize, usize); 4],
+}
+
+impl Stanza {
+    fn at(start: usize) -> Self {
+        Self {
+            start,
+            ranges: [(start, start); 4],
+        }
+    }
+}
 
 /// Where packages were found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,7 +110,8 @@ impl Index {
     /// Adds what an index file holds.
     pub(crate) fn add(&mut self, origin: Origin, arch: &str, mut file: impl BufRead) -> Result<(), String> {
         self.origins.push(origin);
-        let (mut line, mut start, mut keep) = (Vec::new(), self.text.len(), false);
+        // An index has a million lines: each is looked at once, and most are dropped by their first word.
+        let (mut line, mut stanza, mut keep) = (Vec::new(), Stanza::at(self.text.len()), Keep::Nothing);
         loop {
             line.clear();
             let got = std::io::Read::take(&mut file, LINE).read_until(b'\n', &mut line);
@@ -92,53 +119,60 @@ impl Index {
             if got as u64 == LINE {
                 return Err("a line is too long".to_owned());
             }
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end();
-            if text.is_empty() {
-                if start < self.text.len() {
-                    self.stanza(start, arch);
-                    start = self.text.len();
-                }
+            let bytes = line.trim_ascii_end();
+            let Some(first) = bytes.first() else {
+                self.finish(&stanza, arch);
+                stanza = Stanza::at(self.text.len());
                 if got == 0 {
                     return Ok(());
                 }
                 continue;
+            };
+            let goes_on = matches!(first, b' ' | b'\t');
+            if !goes_on {
+                keep = Keep::of(bytes);
             }
-            if !text.starts_with([' ', '\t']) {
-                let key = text.split(':').next().unwrap_or_default();
-                keep = FIELDS.contains(&key);
+            if keep == Keep::Nothing {
+                continue;
             }
-            if keep {
-                self.text.push_str(text);
-                self.text.push('\n');
+            let start = self.text.len();
+            self.text.push_str(&String::from_utf8_lossy(bytes));
+            if let Keep::Range(at) = keep {
+                let from = if goes_on { stanza.ranges[at].0 } else { start };
+                stanza.ranges[at] = (from, self.text.len());
             }
+            self.text.push('\n');
             if self.text.len() > TEXT {
                 return Err(format!("the indexes have more than {} MiB", TEXT >> 20));
             }
         }
     }
 
-    fn stanza(&mut self, start: usize, arch: &str) {
-        let fields = Fields(&self.text[start..]);
-        let fits = [arch, "all"].contains(&fields.get("Architecture"));
-        let name = fields.get("Package");
-        if !fits || !crate::spec::is_name(name) {
-            self.text.truncate(start);
+    /// Enters a package that was read, if it is one for this architecture.
+    fn finish(&mut self, stanza: &Stanza, arch: &str) {
+        let value = |at: usize| {
+            let (from, to) = stanza.ranges[at];
+            let text = self.text.get(from..to).unwrap_or_default();
+            text.split_once(':').map_or("", |(_, value)| value.trim())
+        };
+        let (name, own) = (value(NAME), value(ARCH));
+        if (own != arch && own != "all") || !crate::spec::is_name(name) {
+            self.text.truncate(stanza.start);
             return;
         }
         let id = self.stanzas.len();
+        let provided = provides(value(PROVIDES));
+        let is_essential = value(ESSENTIAL) == "yes";
         self.names.entry(name.to_owned()).or_default().push(id);
-        for (name, _) in provides(fields.get("Provides")) {
+        for (name, _) in provided {
             let known = self.virtuals.entry(name).or_default();
             if known.last() != Some(&id) {
                 known.push(id);
             }
         }
-        if fields.get("Essential") == "yes" {
-            self.essential.push(id);
-        }
+        self.essential.extend(is_essential.then_some(id));
         self.stanzas
-            .push((start, self.text.len(), self.origins.len() - 1));
+            .push((stanza.start, self.text.len(), self.origins.len() - 1));
     }
 
     /// Returns a package.

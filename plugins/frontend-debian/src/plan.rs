@@ -1,8 +1,6 @@
 //! The graph of an image: each package as a tree of its own, put together in few layers, and what the packages'
 //! scripts would have done.
 
-use std::collections::BTreeSet;
-
 use kiln_sdk::files::Kind;
 use kiln_sdk::frontend::Input;
 use kiln_sdk::graph::FileAct;
@@ -74,12 +72,16 @@ pub(crate) fn image(graph: &mut Graph, spec: &Spec, unpack: &Unpack) -> Result<O
 
 /// Directories that the links into `/usr` need, and the links.
 fn base(unpack: &Unpack) -> Vec<FileAct> {
-    let used: BTreeSet<&str> = unpack.all.iter().flat_map(Unpacked::merged).collect();
+    let is_used = |name: &str| {
+        let usr = format!("usr/{name}");
+        let mut files = unpack.all.iter().flat_map(|unpacked| &unpacked.files);
+        files.any(|entry| entry.path == name || entry.path == usr)
+    };
     let mut acts = vec![mkdir("/usr", ROOT)];
-    for name in MERGED
-        .iter()
-        .filter(|name| used.contains(*name) || ["bin", "lib", "sbin"].contains(*name))
-    {
+    for name in MERGED {
+        if !["bin", "lib", "sbin"].contains(name) && !is_used(name) {
+            continue;
+        }
         acts.push(mkdir(&format!("/usr/{name}"), ROOT));
         acts.push(symlink(&format!("/{name}"), &format!("usr/{name}")));
     }

@@ -206,7 +206,7 @@ impl Release {
     /// Returns the index of a component, in the form that is best for us.
     fn index(&self, suite: &Suite<'_>, component: &Text, arch: &str) -> Result<(Remote, Origin), Fault> {
         let path = format!("{}/binary-{arch}/Packages", component.text);
-        let forms = ["Packages.xz", "Packages.gz", "Packages"];
+        let forms = ["Packages.gz", "Packages.xz", "Packages"];
         let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
         let found = forms.iter().find_map(|form| {
             let path = format!("{dir}/{form}");

@@ -31,6 +31,13 @@ const TOOLS: &[&str] = &[
 
 /// Packages whose scripts need nothing that is not done here: their effect is there, or has no meaning in a new image.
 const COVERED: &[&str] = &[
+    "adduser",
+    "git",
+    "libpam-modules",
+    "libselinux1",
+    "perl",
+    "tzdata",
+    "usrmerge",
     "base-files",
     "base-passwd",
     "bash",
@@ -54,7 +61,6 @@ const COVERED: &[&str] = &[
     "libpam0g",
     "nginx",
     "nginx-common",
-    "libpam-runtime",
     "login",
     "mawk",
     "media-types",

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use kiln_graph::Source;
+use kiln_image::Compression;
 use kiln_layer::ContentSource as _;
 use kiln_layer::ReadOptions;
 use kiln_tree::ChangeSet;
@@ -21,10 +22,12 @@ use kiln_tree::ops;
 
 use crate::build::BuildContext;
 use crate::error::EngineError;
+use crate::layers::BlobForm;
 use crate::layers::Contents;
 use crate::layers::Layer;
 use crate::layers::Layers;
 use crate::layers::LayersError;
+use crate::layers::Recompress;
 use crate::layers::Ref;
 use crate::layers::blocking;
 
@@ -75,7 +78,11 @@ pub(super) async fn unpack(
     let (changes, kept) = blocking(move || read(&layers, &contents, &file)).await?;
     kept.into_iter().for_each(|layer| build.keep(layer));
     let layer = build.layers.of_changes(Arc::new(changes), shown);
-    Ok(Ref::new(vec![layer]))
+    let result = Ref::new(vec![layer]);
+    // With a blob of its own the store keeps the result; without, the next build would fetch again.
+    let form = BlobForm::new(Compression::None, None, None);
+    build.layers.blob(&result, 0, &form, Recompress::No).await?;
+    Ok(result)
 }
 
 type Unpacked = (ChangeSet, Vec<Arc<Layer>>);
