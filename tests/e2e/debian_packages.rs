@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::sbom::installed;
 use crate::sbom::predicates;
+use crate::unprivileged::User;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Layout;
 use kiln_tests::support::Outcome;
@@ -12,6 +13,7 @@ use kiln_tests::support::Page;
 use kiln_tests::support::Project;
 use kiln_tests::support::Web;
 use kiln_tests::support::repo;
+use kiln_tests::support::run;
 use kiln_tests::support::tool;
 
 /// Returns the mirror of Debian that apt is configured with; nothing, with a word, when there is none.
@@ -197,6 +199,38 @@ fn two_machines_make_the_same_image_and_a_lock_holds_it() {
     project.write("image.yaml.lock", changed.as_bytes());
     let other = build(&first, &project, &mirror, &["--call=lock-diff"]).ok();
     assert!(other.text().starts_with("up      "), "{}", other.text());
+}
+
+#[test]
+fn a_user_who_can_make_no_namespace_makes_the_image_of_root() {
+    let Some(mirror) = mirror() else { return };
+    let project = example("debian-python");
+    let digest = |user: Option<User>| {
+        let kiln = Kiln::new();
+        let place = kiln.path("layout");
+        let plugin = format!("builtin:debian,opt.mirror={mirror}");
+        let file = project.join("image.yaml").display().to_string();
+        let dest = format!("type=oci,tar=false,name=it:latest,dest={}", place.display());
+        let epoch = "SOURCE_DATE_EPOCH=0";
+        let args = [
+            "--plugin",
+            &plugin,
+            "-f",
+            &file,
+            "-o",
+            &dest,
+            "--build-arg",
+            epoch,
+            "--provenance=false",
+        ];
+        let args = kiln.build_args(project.path(), &args);
+        let _built = match user {
+            None => kiln.run(&args).ok(),
+            Some(user) => run(user.command(&kiln, &[project.path()], &args)).ok(),
+        };
+        Layout::open(&place).image().digest.clone()
+    };
+    assert_eq!(digest(None), digest(Some(User::without_namespaces())));
 }
 
 #[test]
