@@ -159,3 +159,64 @@ fn image_that_is_nowhere_is_named() {
     let outcome = kiln.build(project.path(), &["-o", "type=cacheonly"]).exits(1);
     check(&error_of(&outcome, &project), &["127.0.0.1:9/no/such:image"]);
 }
+
+#[test]
+fn a_process_is_named_as_go_quotes_it() {
+    let cases = [
+        (
+            "FROM busybox\nRUN test \"a\\b\" = c\n",
+            r#"failed to solve: process "/bin/sh -c test \"a\\b\" = c" did not complete successfully: exit code: 1"#,
+        ),
+        (
+            "FROM busybox\nUSER nobody-here\nRUN true\n",
+            "failed to solve: process \"/bin/sh -c true\" did not complete successfully: unable to find user nobody-here: \
+             no matching entries in passwd file",
+        ),
+        (
+            "FROM busybox\nADD git://127.0.0.1:9/x /y\n",
+            "failed to solve: failed to load cache key: ",
+        ),
+    ];
+    for (dockerfile, expect) in cases {
+        check(&fails(dockerfile, &[], 1), &[expect]);
+    }
+}
+
+#[test]
+fn what_rules_found_is_shown_when_the_build_file_is_wrong() {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "FROM scratch\nMAINTAINER me\nRUN --foo x\n",
+            &["MaintainerDeprecated", "(line 2)", "unknown flag: --foo"],
+        ),
+        (
+            "FROM scratch\nMAINTAINER\n",
+            &[
+                "MaintainerDeprecated",
+                "(line 2)",
+                "MAINTAINER requires exactly one argument",
+            ],
+        ),
+        (
+            "FROM a as b c\n",
+            &[
+                "FromAsCasing: 'as' and 'FROM'",
+                "(line 1)",
+                "FROM requires either one or three arguments",
+            ],
+        ),
+        (
+            "FROM ${x}\n",
+            &["UndefinedArgInFrom", "base name (${x}) should not be blank"],
+        ),
+        (
+            "FROM Busybox\n",
+            &["InvalidDefaultArgInFrom", "must be lowercase"],
+        ),
+    ];
+    for (dockerfile, parts) in cases {
+        let (kiln, project) = (Kiln::new(), Project::new(dockerfile));
+        let outcome = kiln.build(project.path(), &["-o", "type=cacheonly"]).exits(1);
+        check(&outcome.stderr, parts);
+    }
+}

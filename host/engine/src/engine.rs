@@ -6,7 +6,9 @@ use std::sync::Arc;
 use kiln_cache::CacheTo;
 use kiln_cache::Location;
 use kiln_graph::Definition;
+use kiln_graph::SourceFile;
 use kiln_image::Digest;
+use kiln_plugin::Diagnostic;
 use kiln_plugin::Failure;
 use kiln_plugin::Frontend;
 use kiln_plugin::FrontendBridge;
@@ -444,17 +446,22 @@ impl Run {
     async fn lower(&self, loaded: &Loaded) -> Result<Lowered, BuildError> {
         let (request, bridge) = (self.request(loaded), self.bridge(loaded));
         let lowered = loaded.frontend.lower(&request, loaded.files.clone(), bridge);
-        let mut lowered = lowered.await.map_err(frontend_error)?;
-        self.build.admit(&mut lowered.definition)?;
-        for diagnostic in &lowered.diagnostics {
-            self.reporter.warn(
-                &self.build.sink,
-                loaded.step,
-                diagnostic,
-                &lowered.definition.sources,
-            );
+        let lowered = lowered.await;
+        if let Err(FrontendError::Failure(failure)) = &lowered {
+            // What rules found before it failed.
+            self.warn(loaded.step, &failure.diagnostics, &failure.sources);
         }
+        let mut lowered = lowered.map_err(frontend_error)?;
+        self.build.admit(&mut lowered.definition)?;
+        self.warn(loaded.step, &lowered.diagnostics, &lowered.definition.sources);
         Ok(lowered)
+    }
+
+    /// Reports what is no error.
+    fn warn(&self, step: Digest, diagnostics: &[Diagnostic], sources: &[SourceFile]) {
+        for diagnostic in diagnostics.iter().filter(|d| d.severity != Severity::Error) {
+            self.reporter.warn(&self.build.sink, step, diagnostic, sources);
+        }
     }
 
     /// Returns the build file with what may lie beside it.

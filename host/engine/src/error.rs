@@ -41,7 +41,10 @@ pub enum EngineError {
         source: io::Error,
     },
     /// A process ended with an exit code that is not valid.
-    #[error("process \"{command}\" did not complete successfully: exit code: {code}")]
+    #[error(
+        "process {} did not complete successfully: exit code: {code}",
+        quoted(command)
+    )]
     Exit {
         /// What ran.
         command: String,
@@ -49,7 +52,10 @@ pub enum EngineError {
         code: i32,
     },
     /// A process was killed because memory ran out.
-    #[error("process \"{command}\" did not complete successfully: cannot allocate memory: exit code: {code}")]
+    #[error(
+        "process {} did not complete successfully: cannot allocate memory: exit code: {code}",
+        quoted(command)
+    )]
     OutOfMemory {
         /// What ran.
         command: String,
@@ -57,7 +63,7 @@ pub enum EngineError {
         code: i32,
     },
     /// A step could not be started.
-    #[error("process \"{command}\" did not complete successfully")]
+    #[error("process {} did not complete successfully", quoted(command))]
     Exec {
         /// What should have run.
         command: String,
@@ -144,8 +150,14 @@ pub enum EngineError {
     #[error("unusable path")]
     Path(#[source] kiln_tree::PathError),
     /// The user of a step cannot be found.
-    #[error(transparent)]
-    User(kiln_tree::users::UserError),
+    #[error("process {} did not complete successfully", quoted(command))]
+    User {
+        /// What should have run.
+        command: String,
+        /// Why there is no such user.
+        #[source]
+        source: kiln_tree::users::UserError,
+    },
     /// A file operation failed.
     #[error(transparent)]
     File(kiln_tree::OpError),
@@ -294,4 +306,25 @@ impl BuildError {
 /// Returns what is behind a problem, for a text that has to be one line.
 fn why(problem: &kiln_tree::OpError) -> String {
     std::error::Error::source(problem).map_or_else(String::new, |source| format!(": {source}"))
+}
+
+/// Returns text as Go's `%q` does, in quotes.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0b' => out.push_str("\\v"),
+            '\x0c' => out.push_str("\\f"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out + "\""
 }

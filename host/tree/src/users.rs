@@ -148,13 +148,15 @@ pub fn chown(owner: &Owner, passwd: &[u8], group: &[u8]) -> Ids {
     ids
 }
 
-/// Reads a number; none for a name.
+/// Reads a number, which may have a sign; none for a name.
 fn id(text: &str) -> Result<Option<u32>, UserError> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
     let value = text
-        .parse::<u64>()
+        .parse::<i128>()
+        .map(|value| u64::try_from(value).unwrap_or(u64::MAX))
         .ok()
         .filter(|id| *id <= MAX_ID)
         .and_then(|id| u32::try_from(id).ok());
@@ -269,6 +271,7 @@ mod tests {
             "99999999999",
             "uids and gids must be in range 0-2147483647: `99999999999`",
         );
+        check("-1", "uids and gids must be in range 0-2147483647: `-1`");
     }
 
     #[test]

@@ -93,6 +93,13 @@ impl Text {
                 let mut lint = Linter::new(session.lint_config(&ast)?);
                 let (args, stages) = well_formed(&ast);
                 checks::instructions(&mut lint, &ast, &args, &stages);
+                if let Some(node) = ast
+                    .nodes
+                    .iter()
+                    .find(|node| instructions::parse_node(node).is_err())
+                {
+                    checks::unread(&mut lint, node);
+                }
                 findings.append(&mut lint.findings);
                 Err(error.into())
             }

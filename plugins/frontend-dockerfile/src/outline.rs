@@ -1,4 +1,4 @@
-//! What a target can be told: build arguments, secrets, SSH agents and caches, noted while stages are lowered.
+//! What a target can be told: build arguments, secrets and SSH agents, noted while stages are lowered.
 
 use crate::env::Env;
 use crate::lower::secret_id;
@@ -37,7 +37,6 @@ pub(crate) struct StageUse {
     pub(crate) used: BTreeSet<String>,
     pub(crate) secrets: BTreeMap<String, Need>,
     pub(crate) agents: BTreeMap<String, Need>,
-    pub(crate) caches: BTreeSet<String>,
 }
 
 /// What all stages use.
@@ -105,16 +104,6 @@ impl Capture {
             span,
         };
         self.stage(at).agents.entry(id).or_insert(need);
-    }
-
-    /// Notes a cache.
-    pub(crate) fn cache(&mut self, at: usize, mount: &Mount) {
-        let id = mount
-            .id
-            .clone()
-            .or_else(|| mount.target.clone())
-            .unwrap_or_default();
-        self.stage(at).caches.insert(id);
     }
 
     fn stage(&mut self, at: usize) -> &mut StageUse {

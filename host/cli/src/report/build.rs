@@ -17,7 +17,7 @@ pub(crate) fn report(error: &BuildError) -> Report {
     match error {
         BuildError::Frontend(failure) => of_frontend(failure),
         BuildError::Step { places, source, .. } => {
-            let report = Report::prefixed("failed to solve", source);
+            let report = Report::prefixed("failed to solve", source).in_one_line();
             places
                 .iter()
                 .take(MOST_PLACES)

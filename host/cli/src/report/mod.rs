@@ -52,6 +52,15 @@ impl Report {
         Self::new(format!("{prefix}: {error}")).caused_by(error.source())
     }
 
+    /// Puts the causes into the headline, as BuildKit writes errors: people search for them in one line.
+    pub(crate) fn in_one_line(mut self) -> Self {
+        for cause in self.causes.drain(..) {
+            self.headline.push_str(": ");
+            self.headline.push_str(&cause);
+        }
+        self
+    }
+
     /// Adds a chain of causes. One that says no more than the text above it is left out.
     pub(crate) fn caused_by(mut self, cause: Option<&(dyn Error + 'static)>) -> Self {
         let chain = std::iter::successors(cause, |error| (**error).source()).take(MOST_CAUSES);

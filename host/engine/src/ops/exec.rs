@@ -330,7 +330,7 @@ async fn configure(
     } else {
         exec.cwd.clone()
     };
-    step.user = user(build, &exec.user, root).await?;
+    step.user = user(build, &exec.user, root, &exec.args).await?;
     if !exec.hostname.is_empty() {
         step.hostname.clone_from(&exec.hostname);
     }
@@ -385,11 +385,20 @@ fn resources(attrs: &BTreeMap<String, String>, step: &mut Step) -> Result<(), En
 }
 
 /// Finds out who `user[:group]` is in the step's own `/etc/passwd` and `/etc/group`.
-async fn user(build: &BuildContext, user: &str, root: &Ref) -> Result<kiln_exec::User, EngineError> {
+async fn user(
+    build: &BuildContext,
+    user: &str,
+    root: &Ref,
+    args: &[String],
+) -> Result<kiln_exec::User, EngineError> {
     let tree = build.layers.tree(root).await?;
     let passwd = super::owner::read(build, &tree, "etc/passwd").await?;
     let group = super::owner::read(build, &tree, "etc/group").await?;
-    let found = kiln_tree::users::exec_user(user, &passwd, &group).map_err(EngineError::User)?;
+    let missing = |source| EngineError::User {
+        command: args.join(" "),
+        source,
+    };
+    let found = kiln_tree::users::exec_user(user, &passwd, &group).map_err(missing)?;
     let mut groups = found.groups;
     // The primary group is one of the supplementary ones, as in containerd since CVE-2023-25173.
     if !groups.contains(&found.gid) {

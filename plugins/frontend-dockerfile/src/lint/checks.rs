@@ -5,6 +5,7 @@ use super::Rule;
 use crate::env::Env;
 use crate::reference::Reference;
 use kiln_dockerfile_syntax::ast::Ast;
+use kiln_dockerfile_syntax::ast::Node;
 use kiln_dockerfile_syntax::instructions::Command;
 use kiln_dockerfile_syntax::instructions::Instruction;
 use kiln_dockerfile_syntax::instructions::Stage;
@@ -55,15 +56,7 @@ pub(crate) fn instructions(lint: &mut Linter, ast: &Ast, args: &[Command], stage
         from_casing(lint, stage);
         for command in &stage.commands {
             match &command.instruction {
-                Instruction::Maintainer(_) => {
-                    let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
-                    lint.report(
-                        Rule::MaintainerDeprecated,
-                        command.span(),
-                        command.comments(),
-                        message,
-                    );
-                }
+                Instruction::Maintainer(_) => maintainer(lint, command.span(), command.comments()),
                 Instruction::Arg(_) => descriptions(lint, command),
                 _ => {}
             }
@@ -71,15 +64,38 @@ pub(crate) fn instructions(lint: &mut Linter, ast: &Ast, args: &[Command], stage
     }
 }
 
+/// Checks an instruction that is wrong, by its words alone.
+pub(crate) fn unread(lint: &mut Linter, node: &Node) {
+    match node.name.text.to_lowercase().as_str() {
+        "from" => words_of_from(lint, node, node.span),
+        "maintainer" => maintainer(lint, node.span, &node.comments),
+        _ => {}
+    }
+}
+
+fn maintainer(lint: &mut Linter, span: Span, comments: &[String]) {
+    let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
+    lint.report(Rule::MaintainerDeprecated, span, comments, message);
+}
+
 /// `FROM x as y` and `From`: the casing of the words, and what the comment above says.
 fn from_casing(lint: &mut Linter, stage: &Stage) {
-    let node = &stage.node;
-    let (span, comments) = (stage.span(), &node.comments);
-    if let [_, keyword, name] = node.args.as_slice() {
-        if name.text != name.text.to_lowercase() {
-            let message = format!("Stage name '{}' should be lowercase", name.text);
-            lint.report(Rule::StageNameCasing, span, comments, message);
-        }
+    words_of_from(lint, &stage.node, stage.span());
+    if let Some(name) = &stage.name {
+        let comments = &stage.node.comments;
+        description(lint, "FROM", std::slice::from_ref(name), stage.span(), comments);
+    }
+}
+
+fn words_of_from(lint: &mut Linter, node: &Node, span: Span) {
+    let comments = &node.comments;
+    if let [_, _, name] = node.args.as_slice()
+        && name.text != name.text.to_lowercase()
+    {
+        let message = format!("Stage name '{}' should be lowercase", name.text);
+        lint.report(Rule::StageNameCasing, span, comments, message);
+    }
+    if let [_, keyword, _, ..] = node.args.as_slice() {
         let from = &node.name.text;
         let is_upper = |word: &str| word == word.to_uppercase();
         let is_lower = |word: &str| word == word.to_lowercase();
@@ -87,9 +103,6 @@ fn from_casing(lint: &mut Linter, stage: &Stage) {
         if consistent(from) && (is_upper(from) != is_upper(&keyword.text) || !consistent(&keyword.text)) {
             let message = format!("'{}' and '{from}' keywords' casing do not match", keyword.text);
             lint.report(Rule::FromAsCasing, span, comments, message);
-        }
-        if let Some(name) = &stage.name {
-            description(lint, "FROM", std::slice::from_ref(name), span, comments);
         }
     }
 }

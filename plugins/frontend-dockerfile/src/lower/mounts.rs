@@ -92,7 +92,6 @@ impl Lowerer<'_> {
         let kind = match flag.kind {
             MountType::Tmpfs => MountKind::Tmpfs(u64::try_from(flag.size_limit).unwrap_or_default()),
             MountType::Cache => {
-                self.outline.cache(at, flag);
                 let id = flag
                     .id
                     .clone()

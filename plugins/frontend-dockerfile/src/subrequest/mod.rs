@@ -25,7 +25,6 @@ use kiln_sdk::frontend::Subrequest;
 use serde::Serialize;
 use shapes::Arg;
 use shapes::BuildError;
-use shapes::Cache;
 use shapes::Field;
 use shapes::LintResults;
 use shapes::Location;
@@ -220,13 +219,13 @@ impl Question<'_> {
         let (used, name, comment) = self.lowered(Scope::Target, |lowerer, target, file| {
             let reachable = lowerer.reachable(target);
             let mut all = StageUse::default();
-            let order = std::iter::once(target).chain((0..reachable.len()).filter(|at| *at != target));
+            // A stage comes behind the one that it starts from, and what it declares again counts.
+            let order = std::iter::once(target).chain((0..reachable.len()).rev().filter(|at| *at != target));
             for at in order.filter(|at| reachable[*at]) {
                 let stage = lowerer.outline.of_stage(at);
                 merge(&mut all.args, stage.args);
                 merge(&mut all.secrets, stage.secrets);
                 merge(&mut all.agents, stage.agents);
-                all.caches.extend(stage.caches);
             }
             let stage = file.parsed.stages.get(target);
             let name = stage.and_then(|s| s.name.clone()).unwrap_or_default();
@@ -240,7 +239,6 @@ impl Question<'_> {
             args: args.iter().map(|(name, arg)| Arg::of(name, arg)).collect(),
             secrets: needs(&used.secrets),
             ssh: needs(&used.agents),
-            cache: used.caches.iter().map(|id| Cache { id: id.clone() }).collect(),
             sources: self.source(),
         };
         Ok(make(&shape, outline_text(&shape)))
@@ -318,13 +316,12 @@ fn outline_text(outline: &Outline) -> String {
     }
     if !outline.args.is_empty() {
         let mut rows = vec![["BUILD ARG", "VALUE", "DESCRIPTION"].map(str::to_owned)];
-        rows.extend(outline.args.iter().map(|arg| {
-            [
-                arg.name.clone(),
-                arg.value.clone().unwrap_or_default(),
-                arg.description.clone(),
-            ]
-        }));
+        rows.extend(
+            outline
+                .args
+                .iter()
+                .map(|arg| [arg.name.clone(), arg.value.clone(), arg.description.clone()]),
+        );
         parts.push(table(&rows));
     }
     for (title, list) in [("SECRET", &outline.secrets), ("SSH", &outline.ssh)] {
@@ -334,11 +331,6 @@ fn outline_text(outline: &Outline) -> String {
             [need.name.clone(), required.to_owned()]
         }));
         parts.extend((!list.is_empty()).then(|| table(&rows)));
-    }
-    if !outline.cache.is_empty() {
-        let mut rows = vec![["CACHE MOUNT".to_owned()]];
-        rows.extend(outline.cache.iter().map(|cache| [cache.id.clone()]));
-        parts.push(table(&rows));
     }
     // A blank line behind each part.
     parts.into_iter().map(|part| part + "\n").collect()

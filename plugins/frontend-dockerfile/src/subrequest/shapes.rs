@@ -60,11 +60,13 @@ pub(super) struct Location {
 impl Location {
     pub(super) fn of(span: Span) -> Self {
         let (first, last) = span.line_range();
+        // One for each line, as BuildKit has them.
+        let line = |line| Range {
+            start: Position { line },
+            end: Position { line },
+        };
         Self {
-            ranges: vec![Range {
-                start: Position { line: first },
-                end: Position { line: last },
-            }],
+            ranges: (first..=last).map(line).collect(),
         }
     }
 }
@@ -142,8 +144,6 @@ pub(super) struct Outline {
     pub(super) secrets: Vec<Named>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) ssh: Vec<Named>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) cache: Vec<Cache>,
     pub(super) sources: Vec<String>,
 }
 
@@ -153,8 +153,8 @@ pub(super) struct Arg {
     pub(super) name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) description: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) value: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) value: String,
     pub(super) location: Location,
 }
 
@@ -163,7 +163,7 @@ impl Arg {
         Self {
             name: name.to_owned(),
             description: arg.comment.clone(),
-            value: arg.value.clone(),
+            value: arg.value.clone().unwrap_or_default(),
             location: Location::of(arg.span),
         }
     }
@@ -176,13 +176,6 @@ pub(super) struct Named {
     #[serde(skip_serializing_if = "is_false")]
     pub(super) required: bool,
     pub(super) location: Location,
-}
-
-/// A cache mount.
-#[derive(Debug, Serialize)]
-pub(super) struct Cache {
-    #[serde(rename = "ID")]
-    pub(super) id: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
