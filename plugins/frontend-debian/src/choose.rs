@@ -11,7 +11,6 @@ use crate::lock::Lock;
 use crate::lock::Placed;
 use crate::repository;
 use crate::resolve;
-use crate::spec;
 use crate::spec::Spec;
 use crate::yaml::Fault;
 
@@ -65,7 +64,8 @@ impl Options {
 
 /// Returns what Debian calls a platform.
 pub(crate) fn arch(platform: &Platform) -> Result<&'static str, Fault> {
-    spec::arch_of(platform).ok_or_else(|| Fault::new(format!("Debian has no architecture for {platform}")))
+    crate::arch::arch_of(platform)
+        .ok_or_else(|| Fault::new(format!("Debian has no architecture for {platform}")))
 }
 
 /// Chooses packages by the repositories' indexes.

@@ -24,7 +24,6 @@ use crate::package;
 use crate::package::Unpacked;
 use crate::plan;
 use crate::scripts;
-use crate::spec;
 use crate::spec::Scripts;
 use crate::spec::Spec;
 use crate::yaml::Fault;
@@ -148,7 +147,10 @@ fn lower(host: &dyn Host, request: &Request, spec: &Spec, source: &SourceFile) -
 }
 
 fn platforms(request: &Request, spec: &Spec) -> Vec<Platform> {
-    let own = spec.archs.iter().filter_map(|arch| spec::platform_of(&arch.text));
+    let own = spec
+        .archs
+        .iter()
+        .filter_map(|arch| crate::arch::platform_of(&arch.text));
     match (request.platforms.is_empty(), spec.archs.is_empty()) {
         (false, _) => request.platforms.clone(),
         (true, false) => own.collect(),

@@ -3,6 +3,7 @@
 //!
 //! Fetches and unpacks nothing itself: the host does.
 
+mod arch;
 mod choose;
 mod effects;
 mod frontend;

@@ -1,7 +1,6 @@
 //! The build file: what an image of Debian packages is made of.
 
-use kiln_sdk::types::Platform;
-
+use crate::arch;
 use crate::yaml::Fault;
 use crate::yaml::Node;
 use crate::yaml::Text;
@@ -187,7 +186,7 @@ impl Spec {
         match key {
             "repositories" => self.repositories = all(many("repositories")?, repository)?,
             "packages" => self.packages = all(many("packages")?, wanted)?,
-            "archs" => self.archs = all(many("architectures")?, arch)?,
+            "archs" => self.archs = all(many("architectures")?, architecture)?,
             "variant" => {
                 self.variant = choice(
                     node,
@@ -294,52 +293,14 @@ fn absolute(node: &Node) -> Result<Text, Fault> {
     Ok(text)
 }
 
-fn arch(node: &Node) -> Result<Text, Fault> {
+fn architecture(node: &Node) -> Result<Text, Fault> {
     let text = node.text("an architecture")?;
-    if platform_of(&text.text).is_none() {
-        let known: Vec<&str> = ARCHS.iter().map(|(debian, ..)| *debian).collect();
+    if arch::platform_of(&text.text).is_none() {
+        let known: Vec<&str> = arch::names().collect();
         let message = format!("unknown architecture `{}`", text.text);
         return Err(Fault::at(node.place, message).with_help(format!("expected one of {}", known.join(", "))));
     }
     Ok(text)
-}
-
-/// Debian's names, processors and variants, and the multiarch triplets.
-const ARCHS: &[(&str, &str, Option<&str>, &str)] = &[
-    ("amd64", "amd64", None, "x86_64-linux-gnu"),
-    ("arm64", "arm64", None, "aarch64-linux-gnu"),
-    ("armel", "arm", Some("v5"), "arm-linux-gnueabi"),
-    ("armhf", "arm", Some("v7"), "arm-linux-gnueabihf"),
-    ("i386", "386", None, "i386-linux-gnu"),
-    ("loong64", "loong64", None, "loongarch64-linux-gnu"),
-    ("mips64el", "mips64le", None, "mips64el-linux-gnuabi64"),
-    ("ppc64el", "ppc64le", None, "powerpc64le-linux-gnu"),
-    ("riscv64", "riscv64", None, "riscv64-linux-gnu"),
-    ("s390x", "s390x", None, "s390x-linux-gnu"),
-];
-
-/// Returns the platform that Debian calls `arch`.
-pub(crate) fn platform_of(arch: &str) -> Option<Platform> {
-    let (_, architecture, variant, _) = ARCHS.iter().find(|(debian, ..)| *debian == arch)?;
-    Some(Platform {
-        os: "linux".into(),
-        architecture: (*architecture).into(),
-        variant: variant.map(str::to_owned),
-        os_version: None,
-    })
-}
-
-/// Returns what Debian calls a platform.
-pub(crate) fn arch_of(platform: &Platform) -> Option<&'static str> {
-    let variant = platform.variant.as_deref().filter(|variant| !variant.is_empty());
-    let same = |of: Option<&str>| match platform.architecture.as_str() {
-        "arm" => of.is_none_or(|of| of == variant.unwrap_or("v7")),
-        _ => true,
-    };
-    let found = ARCHS.iter().find(|(_, architecture, variant, _)| {
-        platform.os == "linux" && *architecture == platform.architecture && same(*variant)
-    });
-    found.map(|(debian, ..)| *debian)
 }
 
 fn repository(node: &Node) -> Result<Repository, Fault> {
@@ -681,15 +642,6 @@ labels: {x: \"1\"}
                 "{text}: {fault:?}"
             );
         }
-    }
-
-    #[test]
-    fn architectures_are_platforms() {
-        for (debian, ..) in ARCHS {
-            let platform = platform_of(debian).expect("known");
-            assert_eq!(arch_of(&platform), Some(*debian));
-        }
-        assert_eq!(platform_of("vax"), None);
     }
 
     #[test]
