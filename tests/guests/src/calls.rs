@@ -104,6 +104,9 @@ fn content(name: &str, files: &dyn Tree) -> Option<Ending> {
         "stat-overlong" => said(files.stat(&"a/".repeat(4000))),
         "glob-pattern" => said(files.glob(&["[".into()], None, 0)),
         "glob-many" => said(files.glob(&vec!["**/*a*".to_owned(); 100_000], None, u32::MAX)),
+        // No attacks: what benchmarks measure.
+        "stat-often" => said((0..100_000).try_for_each(|_| files.stat("build.txt").map(drop))),
+        "list-all" => said(list(files)),
         "open-parent" => said(files.open("x/../../y").map(|_| ())),
         "open-missing" => said(files.open("missing").map(|_| ())),
         "read-parent" => said(files.read("../../../etc/shadow", u64::MAX)),
@@ -124,6 +127,19 @@ fn content(name: &str, files: &dyn Tree) -> Option<Ending> {
         }
         _ => return None,
     })
+}
+
+/// Counts all entries, a page at a time.
+fn list(files: &dyn Tree) -> Result<usize, Error> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = files.glob(&["**".into()], after.as_deref(), 0)?;
+        let Some(last) = page.last() else {
+            return Ok(count);
+        };
+        count += page.len();
+        after = Some(last.path.clone());
+    }
 }
 
 fn build(name: &str, host: &dyn Host) -> Option<Ending> {
