@@ -300,6 +300,7 @@ fn limited(
     let kinds = [
         (PluginKind::Frontend, &mut config.frontend),
         (PluginKind::Cataloger, &mut config.cataloger),
+        (PluginKind::Scanner, &mut config.scanner),
     ];
     for (kind, own) in kinds {
         for limit in limits {

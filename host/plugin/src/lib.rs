@@ -18,6 +18,7 @@ mod memo;
 mod memory;
 mod policy;
 mod reference;
+mod scanner;
 mod selection;
 
 pub use bridge::Filter;
@@ -80,5 +81,9 @@ pub use policy::Policy;
 pub use policy::SignerRule;
 pub use reference::PluginRef;
 pub use reference::PluginRefError;
+pub use scanner::ScanDocument;
+pub use scanner::ScanError;
+pub use scanner::Scanned;
+pub use scanner::Scanner;
 pub use selection::Selection;
 pub use selection::SelectionError;

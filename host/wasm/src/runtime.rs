@@ -12,6 +12,7 @@ use kiln_plugin::Ledger;
 use kiln_plugin::Limits;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
+use kiln_plugin::Scanner;
 use tokio::sync::Semaphore;
 use wasmtime::Config;
 use wasmtime::Engine;
@@ -36,6 +37,8 @@ pub struct RuntimeConfig {
     pub frontend: Limits,
     /// Limits of each call of a cataloger.
     pub cataloger: Limits,
+    /// Limits of each call of a scanner.
+    pub scanner: Limits,
     /// Most instances at once; more wait.
     pub instances: usize,
     /// Where answers are remembered, if anywhere.
@@ -50,6 +53,7 @@ impl Default for RuntimeConfig {
             cache_dir: None,
             frontend: Limits::frontend(),
             cataloger: Limits::cataloger(),
+            scanner: Limits::scanner(),
             instances: 4 * std::thread::available_parallelism().map_or(1, usize::from),
             memo: None,
             compiler: None,
@@ -63,6 +67,7 @@ impl std::fmt::Debug for RuntimeConfig {
             .field("cache_dir", &self.cache_dir)
             .field("frontend", &self.frontend)
             .field("cataloger", &self.cataloger)
+            .field("scanner", &self.scanner)
             .field("instances", &self.instances)
             .field("memo", &self.memo.is_some())
             .field("compiler", &self.compiler.is_some())
@@ -193,6 +198,23 @@ impl Runtime {
         let cataloger = v0_1::WasmCataloger::new(self.clone(), loaded)?;
         self.note(Some(&cataloger.component()), code);
         Ok(Arc::new(cataloger))
+    }
+
+    /// Makes a scanner of a component; see [`Runtime::frontend`].
+    ///
+    /// # Errors
+    /// The bytes are not a component of the world `scanner-plugin`, or do not compile.
+    pub fn scanner(
+        &self,
+        name: &str,
+        component: &[u8],
+        precompiled: Option<&'static [u8]>,
+    ) -> Result<Arc<dyn Scanner>, PluginError> {
+        let loaded = self.load(name, component, precompiled, &self.shared.config.scanner)?;
+        let code = loaded.code;
+        let scanner = v0_1::WasmScanner::new(self.clone(), loaded)?;
+        self.note(Some(&scanner.component()), code);
+        Ok(Arc::new(scanner))
     }
 
     fn note(&self, component: Option<&Component>, code: Code) {

@@ -59,7 +59,26 @@ pub(crate) mod cataloger {
     });
 }
 
-/// The worlds that nothing drives yet: they must bind, so that their shape is known to work.
+/// World `scanner-plugin`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
+pub(crate) mod scanner {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "scanner-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+    });
+}
+
+/// The world that nothing drives yet: it must bind, so that its shape is known to work.
 #[cfg(test)]
 #[allow(
     dead_code,
@@ -71,15 +90,6 @@ pub(crate) mod cataloger {
     reason = "generated"
 )]
 mod others {
-    mod scanner {
-        wasmtime::component::bindgen!({
-            path: "../../wit",
-            world: "scanner-plugin",
-            imports: { default: async | trappable },
-            exports: { default: async },
-            with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
-        });
-    }
     mod cache {
         wasmtime::component::bindgen!({
             path: "../../wit",

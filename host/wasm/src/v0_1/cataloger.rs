@@ -217,7 +217,7 @@ async fn invoke(
     })
 }
 
-fn package(package: wit::PackageInfo) -> PackageInfo {
+pub(crate) fn package(package: wit::PackageInfo) -> PackageInfo {
     let relations = package.relations.into_iter().map(|r| (r.purl, r.kind));
     let attrs = package.attrs.into_iter().map(|attr| (attr.key, attr.value));
     PackageInfo {
@@ -229,6 +229,24 @@ fn package(package: wit::PackageInfo) -> PackageInfo {
         relations: relations.collect(),
         attrs: attrs.collect(),
     }
+}
+
+/// Bounds the packages of an answer; returns what is wrong with them.
+pub(crate) fn check_packages(packages: &[PackageInfo]) -> Result<(), String> {
+    if packages.len() > PACKAGES {
+        let found = packages.len();
+        return Err(format!("{found} packages where at most {PACKAGES} are allowed"));
+    }
+    let long = |p: &&PackageInfo| {
+        [&p.name, &p.version, &p.purl]
+            .iter()
+            .any(|text| text.len() > TEXT)
+    };
+    let Some(package) = packages.iter().find(long) else {
+        return Ok(());
+    };
+    let name: String = package.name.chars().take(80).collect();
+    Err(format!("package `{name}` has a text of more than {TEXT} bytes"))
 }
 
 #[async_trait]
@@ -249,20 +267,7 @@ impl Cataloger for WasmCataloger {
             plugin: self.name.clone(),
             message,
         })?;
-        if packages.len() > PACKAGES {
-            let why = format!("{} packages where at most {PACKAGES} are allowed", packages.len());
-            return Err(self.bad("catalog", why).into());
-        }
-        let long = |p: &&PackageInfo| {
-            [&p.name, &p.version, &p.purl]
-                .iter()
-                .any(|text| text.len() > TEXT)
-        };
-        if let Some(package) = packages.iter().find(long) {
-            let name: String = package.name.chars().take(80).collect();
-            let why = format!("package `{name}` has a text of more than {TEXT} bytes");
-            return Err(self.bad("catalog", why).into());
-        }
+        check_packages(&packages).map_err(|why| self.bad("catalog", why))?;
         Ok(Cataloged {
             packages,
             warnings: bridge.warnings(),

@@ -5,7 +5,9 @@ mod cataloger;
 mod convert;
 mod frontend;
 mod host;
+mod scanner;
 mod silent;
 
 pub(crate) use cataloger::WasmCataloger;
 pub(crate) use frontend::WasmFrontend;
+pub(crate) use scanner::WasmScanner;

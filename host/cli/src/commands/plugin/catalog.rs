@@ -1,4 +1,4 @@
-//! Catalogers on a folder: what `kiln plugin run` and `kiln plugin test` do with them.
+//! Catalogers and scanners on a folder: what `kiln plugin run` and `kiln plugin test` do with them.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,6 +13,9 @@ use kiln_plugin::Matched;
 use kiln_plugin::MemoryTree;
 use kiln_plugin::PackageInfo;
 use kiln_plugin::PluginKind;
+use kiln_plugin::ScanError;
+use kiln_plugin::Scanned;
+use kiln_plugin::Scanner;
 
 use super::FindArgs;
 use super::Session;
@@ -27,22 +30,28 @@ use crate::wiring;
 /// Most files of one page.
 const PAGE: usize = 4096;
 
-/// A cataloger that is loaded, and the threads that it runs on.
+/// What finds packages.
+enum Finder {
+    Cataloger(Arc<dyn Cataloger>),
+    Scanner(Arc<dyn Scanner>),
+}
+
+/// A cataloger or scanner that is loaded, and the threads that it runs on.
 pub(super) struct Cataloged {
     runtime: tokio::runtime::Runtime,
-    cataloger: Arc<dyn Cataloger>,
+    finder: Finder,
 }
 
 impl Cataloged {
-    /// Finds and loads a cataloger; none when the plugin is a frontend, which is loaded otherwise.
+    /// Finds and loads a cataloger or scanner; none when the plugin is a frontend, which is loaded otherwise.
     pub(super) fn open(plugin: &str, args: &FindArgs) -> Result<Option<Self>, Failure> {
         let session = Session::open()?;
         let resolver = args.resolver(&session)?;
         let runtime = super::super::runtime()?;
         let found = runtime.block_on(find(&resolver, plugin))?;
-        match found.seen.kind {
-            Some(PluginKind::Cataloger) => {}
-            Some(kind @ (PluginKind::Scanner | PluginKind::Cache)) => {
+        let kind = match found.seen.kind {
+            Some(kind @ (PluginKind::Cataloger | PluginKind::Scanner)) => kind,
+            Some(kind @ PluginKind::Cache) => {
                 let report = Report::new(format!(
                     "plugin `{plugin}` is a {kind}, and this version of kiln does not run those"
                 ));
@@ -51,17 +60,28 @@ impl Cataloged {
                 ));
             }
             _ => return Ok(None),
-        }
+        };
         let wasm = wiring::plugin_runtime(&session.around, &resolver, &args.limits)?;
-        let cataloger = wasm.cataloger(&found.name, &found.component, found.code);
-        let cataloger = cataloger.map_err(|e| failed(&e))?;
-        Ok(Some(Self { runtime, cataloger }))
+        let finder = match kind {
+            PluginKind::Scanner => wasm
+                .scanner(&found.name, &found.component, found.code)
+                .map(Finder::Scanner),
+            _ => wasm
+                .cataloger(&found.name, &found.component, found.code)
+                .map(Finder::Cataloger),
+        };
+        let finder = finder.map_err(|e| failed(&e))?;
+        Ok(Some(Self { runtime, finder }))
     }
 
     /// Returns the packages of a folder as text.
     pub(super) fn packages(&self, folder: &Path) -> Result<String, Failure> {
         let tree = tree_of(folder).map_err(|e| Failure::io(&format!("read `{}`", folder.display()), &e))?;
-        let found = self.runtime.block_on(self.catalog(&tree));
+        let cataloger = match &self.finder {
+            Finder::Cataloger(cataloger) => cataloger,
+            Finder::Scanner(scanner) => return self.scanned(&**scanner, tree),
+        };
+        let found = self.runtime.block_on(catalog(&**cataloger, &tree));
         match found {
             Ok(packages) => Ok(text(&packages)),
             Err(CatalogError::Plugin(error)) => Err(failed(&error)),
@@ -69,34 +89,51 @@ impl Cataloged {
         }
     }
 
-    async fn catalog(&self, tree: &MemoryTree) -> Result<Vec<PackageInfo>, CatalogError> {
-        let wrong = |error: HostError| unusable(&self.cataloger.component().name, error.to_string());
-        let mut matched = Vec::new();
-        for interest in self.cataloger.interests().await? {
-            let mut after = None::<String>;
-            loop {
-                let page = tree.glob(&interest.globs, after.as_deref(), PAGE).await;
-                let page = page.map_err(wrong)?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.path.clone());
-                for entry in page.iter().filter(|entry| entry.size <= interest.max_size) {
-                    let Ok(mut content) = tree.read(&entry.path, interest.max_size).await else {
-                        continue;
-                    };
-                    let digest = Digest::of(&content);
-                    content.truncate(interest.head.map_or(usize::MAX, |head| head as usize));
-                    matched.push(Matched {
-                        interest: interest.id.clone(),
-                        path: entry.path.clone(),
-                        digest,
-                        content,
-                    });
+    fn scanned(&self, scanner: &dyn Scanner, tree: MemoryTree) -> Result<String, Failure> {
+        match self.runtime.block_on(scanner.scan(Arc::new(tree), &[])) {
+            Ok(Scanned {
+                packages, documents, ..
+            }) => {
+                let mut out = text(&packages);
+                for document in documents {
+                    let (kind, digest) = (document.media_type, Digest::of(&document.data));
+                    _ = writeln!(out, "document {kind} {digest}");
                 }
+                Ok(out)
+            }
+            Err(ScanError::Plugin(error)) => Err(failed(&error)),
+            Err(error @ ScanError::Failed { .. }) => Ok(format!("failed {error}\n")),
+        }
+    }
+}
+
+async fn catalog(cataloger: &dyn Cataloger, tree: &MemoryTree) -> Result<Vec<PackageInfo>, CatalogError> {
+    let wrong = |error: HostError| unusable(&cataloger.component().name, error.to_string());
+    let mut matched = Vec::new();
+    for interest in cataloger.interests().await? {
+        let mut after = None::<String>;
+        loop {
+            let page = tree.glob(&interest.globs, after.as_deref(), PAGE).await;
+            let page = page.map_err(wrong)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.path.clone());
+            for entry in page.iter().filter(|entry| entry.size <= interest.max_size) {
+                let Ok(mut content) = tree.read(&entry.path, interest.max_size).await else {
+                    continue;
+                };
+                let digest = Digest::of(&content);
+                content.truncate(interest.head.map_or(usize::MAX, |head| head as usize));
+                matched.push(Matched {
+                    interest: interest.id.clone(),
+                    path: entry.path.clone(),
+                    digest,
+                    content,
+                });
             }
         }
-        let found = self.cataloger.catalog(&matched).await?;
-        Ok(found.packages)
     }
+    let found = cataloger.catalog(&matched).await?;
+    Ok(found.packages)
 }
 
 fn text(packages: &[PackageInfo]) -> String {

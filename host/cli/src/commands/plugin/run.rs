@@ -207,10 +207,10 @@ pub(super) fn graph(args: &GraphArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Runs a cataloger; all its answers must be the same.
+/// Runs a cataloger or scanner; all its answers must be the same.
 fn run_cataloger(args: &RunArgs, cataloged: &Cataloged) -> Result<u8, Failure> {
     if args.record.is_some() {
-        let report = Report::new("`--record` is for frontends: a cataloger asks nothing");
+        let report = Report::new("`--record` is for frontends: it writes down what they ask of a build");
         return Err(Failure::usage(report));
     }
     let first = cataloged.packages(&args.input.folder)?;
