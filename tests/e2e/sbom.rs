@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::root;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Project;
+use kiln_tests::support::repo;
 
 /// Builds on Debian and returns the predicates of the only attestation manifest by type.
 fn sboms(kiln: &Kiln, dockerfile: &str, args: &[&str]) -> Vec<(String, Value)> {
@@ -116,4 +117,27 @@ fn a_generator_that_is_none_is_named() {
     let project = Project::new("FROM scratch\nCOPY x /x\n").file("x", "x");
     let failed = kiln.build(project.path(), &["--sbom=generator=x", "-o", "type=cacheonly"]);
     assert_ne!(failed.code(), Some(0));
+}
+
+#[test]
+fn a_scanner_looks_through_the_image() {
+    let kiln = Kiln::new().env("SOURCE_DATE_EPOCH", "1700000000");
+    let scanner = repo().join("tests/corpus/0.1.0/scanner-rust.wasm");
+    let dockerfile = "FROM debian\nCOPY <<EOF /opt/vendored.txt\n# name version licence\nzlib 1.3.1 Zlib\n\
+                      bad\\tname\nEOF\n";
+    let generator = format!("--sbom=generator={}", scanner.display());
+    let found = sboms(&kiln, dockerfile, &[&generator]);
+    let [(_, spdx)] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    let packages = spdx["packages"].as_array().expect("packages");
+    let vendored = |p: &&Value| p["name"] == "zlib" && p["versionInfo"] == "1.3.1";
+    let vendored = packages.iter().find(vendored).expect("the scanner's package");
+    assert_eq!(
+        vendored["externalRefs"][0]["referenceLocator"],
+        "pkg:generic/zlib@1.3.1"
+    );
+    assert!(installed(spdx).len() > 50, "and those of catalogers");
+    let creators = spdx["creationInfo"]["creators"].to_string();
+    assert!(creators.contains("scanner-rust"), "{creators}");
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use kiln_engine::Catalogers;
 use kiln_engine::Config;
 use kiln_engine::Engine;
+use kiln_engine::Finders;
 use kiln_engine::Frontends;
 use kiln_engine::Snapshotter;
 use kiln_exec::Devices;
@@ -16,7 +17,6 @@ use kiln_exec::NativeExecutor;
 use kiln_exec::Network;
 use kiln_exec::OciExecutor;
 use kiln_image::Platform;
-use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
 use kiln_plugin::GrantedFrontend;
 use kiln_plugin::Ledger;
@@ -326,24 +326,33 @@ fn is_dockerfile(reference: &str) -> bool {
 
 #[async_trait]
 impl Catalogers for Components {
-    async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Vec<Arc<dyn Cataloger>>, PluginError> {
+    async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Finders, PluginError> {
         let runtime = self.runtime().await?.with_ledger(ledger);
         let mut given = Vec::new();
         for reference in more {
-            let found = self.resolver.find(reference).await?;
-            given.push((found.name, found.component));
+            given.push(self.resolver.find(reference).await?);
         }
         // Compiling takes seconds when there is no machine code yet.
         let load = move || {
-            let mut all = Vec::new();
+            let mut all = Finders::default();
             for plugin in embedded::catalogers() {
                 let name = format!("builtin:{}", plugin.name);
-                all.push(runtime.cataloger(&name, plugin.component, plugin.code)?);
+                let cataloger = runtime.cataloger(&name, plugin.component, plugin.code)?;
+                all.catalogers.push(cataloger);
             }
-            for (name, component) in given {
-                all.push(runtime.cataloger(&name, &component, None)?);
+            for found in given {
+                let (name, component) = (&found.name, &found.component);
+                match found.seen.kind {
+                    Some(PluginKind::Scanner) => {
+                        let scanner = runtime.scanner(name, component, found.code)?;
+                        all.scanners.push((scanner, found.options));
+                    }
+                    _ => all
+                        .catalogers
+                        .push(runtime.cataloger(name, component, found.code)?),
+                }
             }
-            match all.is_empty() {
+            match all.catalogers.is_empty() && all.scanners.is_empty() {
                 true => Err(unusable(
                     "builtin:cataloger-debian",
                     "this program was built without catalogers (build them with `cargo xtask plugins`, or give one \

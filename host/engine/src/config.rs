@@ -11,6 +11,7 @@ use kiln_plugin::Frontend;
 use kiln_plugin::Ledger;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
+use kiln_plugin::Scanner;
 
 /// Opens frontends. The command line wires it to the component runtime; tests to what they like.
 #[async_trait]
@@ -28,14 +29,34 @@ pub trait Frontends: Send + Sync {
     ) -> Result<Arc<dyn Frontend>, PluginError>;
 }
 
-/// Opens catalogers, which find out what is in an image.
+/// What a plugin is told by the user: names and values.
+pub type Options = Vec<(String, String)>;
+
+/// What finds out what is in an image.
+#[derive(Clone, Default)]
+pub struct Finders {
+    /// Those that get files.
+    pub catalogers: Vec<Arc<dyn Cataloger>>,
+    /// Those that look through the tree, each with its options.
+    pub scanners: Vec<(Arc<dyn Scanner>, Options)>,
+}
+
+impl std::fmt::Debug for Finders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let catalogers = self.catalogers.iter().map(|one| one.component().name);
+        let scanners = self.scanners.iter().map(|(one, _)| one.component().name);
+        f.debug_list().entries(catalogers.chain(scanners)).finish()
+    }
+}
+
+/// Opens catalogers and scanners.
 #[async_trait]
 pub trait Catalogers: Send + Sync {
     /// Returns the built-in ones and those that `more` names. What they do is noted in `ledger`.
     ///
     /// # Errors
     /// When one is not there, or cannot be loaded.
-    async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Vec<Arc<dyn Cataloger>>, PluginError>;
+    async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Finders, PluginError>;
 }
 
 /// How steps get layers as a file system that they may change.

@@ -302,20 +302,20 @@ impl Run {
         options: &attest::SbomOptions,
         built: &[Built],
     ) -> Result<Vec<Option<attest::Scan>>, BuildError> {
-        let catalogers = self
+        let finders = self
             .build
             .config
             .catalogers
             .open(&options.generators, &self.build.request.ledger)
             .await;
-        let catalogers = catalogers.map_err(BuildError::Plugin)?;
+        let finders = finders.map_err(BuildError::Plugin)?;
         let mut scans = Vec::new();
         for (at, built) in built.iter().enumerate() {
             let platform = built.output.platform.as_ref().map(ToString::to_string);
             let title = format!("[{}] generating sbom", platform.unwrap_or_default());
             let digest = Digest::of(format!("{} {title} {at}", self.build.session));
             let step = Step::start(&self.build.sink, digest, &title);
-            match attest::scan(&self.build.layers, &built.stack, &catalogers).await {
+            match attest::scan(&self.build.layers, &built.stack, &finders).await {
                 Ok(scan) => {
                     for warning in &scan.warnings {
                         step.part("warning", warning.clone(), 0).done();

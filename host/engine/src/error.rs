@@ -31,6 +31,9 @@ pub enum EngineError {
     /// A cataloger gave no packages.
     #[error(transparent)]
     Catalog(#[from] kiln_plugin::CatalogError),
+    /// A scanner gave no report.
+    #[error(transparent)]
+    Scan(#[from] kiln_plugin::ScanError),
     /// A file that a cataloger wants cannot be read.
     #[error("cannot read `{path}` for a cataloger")]
     ReadForCatalog {

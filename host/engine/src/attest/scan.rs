@@ -17,10 +17,17 @@ use kiln_plugin::Component;
 use kiln_plugin::Interest;
 use kiln_plugin::Matched;
 use kiln_plugin::PackageInfo;
+use kiln_plugin::ScanDocument;
+use kiln_plugin::Scanned;
 use kiln_store::StoreError;
 use kiln_tree::Entry;
+use kiln_tree::Tree;
+use kiln_tree::TreePath;
+use serde_json::Value;
 
+use crate::config::Finders;
 use crate::error::EngineError;
+use crate::files::RefTree;
 use crate::layers::Layers;
 use crate::layers::Ref;
 
@@ -41,6 +48,8 @@ pub(crate) struct Scan {
     pub(crate) files: Vec<(SbomFile, usize)>,
     /// Who found them.
     pub(crate) components: Vec<Component>,
+    /// Finished documents of scanners, with their predicate types.
+    pub(crate) documents: Vec<(&'static str, Value)>,
     /// What was passed over, in words for people.
     pub(crate) warnings: Vec<String>,
 }
@@ -61,11 +70,22 @@ struct Asking {
     interests: Vec<(Interest, Patterns)>,
 }
 
-/// Scans a root file system: one walk for all catalogers.
+/// Scans a root file system: one walk for all catalogers, then each scanner.
 ///
 /// # Errors
-/// When files cannot be read, or a cataloger fails.
-pub(crate) async fn scan(
+/// When files cannot be read, or a cataloger or scanner fails.
+pub(crate) async fn scan(layers: &Layers, stack: &Ref, finders: &Finders) -> Result<Scan, EngineError> {
+    let mut scan = catalog(layers, stack, &finders.catalogers).await?;
+    for (scanner, options) in &finders.scanners {
+        let tree = layers.tree(stack).await?;
+        let root = Arc::new(RefTree::new(layers.clone(), tree.clone()));
+        let found = scanner.scan(root, options).await?;
+        keep_scanned(&mut scan, found, &scanner.component(), &tree);
+    }
+    Ok(scan)
+}
+
+async fn catalog(
     layers: &Layers,
     stack: &Ref,
     catalogers: &[Arc<dyn Cataloger>],
@@ -121,9 +141,9 @@ async fn ask(catalogers: &[Arc<dyn Cataloger>]) -> Result<Vec<Asking>, EngineErr
 }
 
 /// Walks the tree once and notes who wants which file.
-fn wanted(tree: &kiln_tree::Tree, asking: &[Asking]) -> Vec<Wanted> {
+fn wanted(tree: &Tree, asking: &[Asking]) -> Vec<Wanted> {
     let mut all = Vec::new();
-    for found in tree.walk(&kiln_tree::TreePath::root()) {
+    for found in tree.walk(&TreePath::root()) {
         let entry = found.entry();
         let bytes = entry.path.as_bytes();
         let Some((size, _)) = tree.file_of(&found) else {
@@ -249,7 +269,7 @@ fn keep(scan: &mut Scan, found: Cataloged, batch: &[(&Wanted, &Interest)], files
         .extend(warnings.map(|text| format!("cataloger `{who}`: {text}")));
     let mut shown: BTreeSet<usize> = BTreeSet::new();
     for package in found.packages {
-        let Some(reason) = problem(&package, &seen) else {
+        let Some(reason) = problem(&package, &|path| seen.contains_key(path)) else {
             let known = package
                 .locations
                 .iter()
@@ -271,17 +291,54 @@ fn keep(scan: &mut Scan, found: Cataloged, batch: &[(&Wanted, &Interest)], files
     }
 }
 
-fn problem(package: &PackageInfo, seen: &BTreeMap<&str, usize>) -> Option<String> {
+/// Keeps what can be used of a scanner's report: packages as of catalogers, their files being ones of the tree, and
+/// documents of the kinds that have a predicate type.
+fn keep_scanned(scan: &mut Scan, found: Scanned, component: &Component, tree: &Tree) {
+    let who = format!("scanner `{}`", component.name);
+    scan.components.push(component.clone());
+    let warnings = found.warnings.iter();
+    scan.warnings
+        .extend(warnings.map(|text| format!("{who}: {text}")));
+    let there = |path: &str| TreePath::parse(path).is_ok_and(|path| tree.resolve_existing(&path).is_ok());
+    for package in found.packages {
+        match problem(&package, &there) {
+            None => scan.packages.push(converted(package)),
+            Some(reason) => {
+                let name: String = package.name.chars().take(80).collect();
+                scan.warnings
+                    .push(format!("{who}: package `{name}` is left out: {reason}"));
+            }
+        }
+    }
+    for document in found.documents {
+        match predicate(&document) {
+            Ok(predicate) => scan.documents.push(predicate),
+            Err(reason) => scan
+                .warnings
+                .push(format!("{who}: a document is left out: {reason}")),
+        }
+    }
+}
+
+/// Returns what a finished document is attached as.
+fn predicate(document: &ScanDocument) -> Result<(&'static str, Value), String> {
+    let kind = match document.media_type.as_str() {
+        "application/spdx+json" => kiln_attest::SPDX,
+        "application/vnd.cyclonedx+json" => kiln_attest::CYCLONEDX,
+        other => return Err(format!("`{other}` is neither SPDX nor CycloneDX in JSON")),
+    };
+    let value = serde_json::from_slice(&document.data).map_err(|error| error.to_string())?;
+    Ok((kind, value))
+}
+
+fn problem(package: &PackageInfo, seen: &dyn Fn(&str) -> bool) -> Option<String> {
     if package.name.is_empty() {
         return Some("it has no name".to_owned());
     }
     if !kiln_attest::is_purl(&package.purl) {
         return Some(format!("`{}` is no package URL", package.purl.escape_debug()));
     }
-    let foreign = package
-        .locations
-        .iter()
-        .find(|path| !seen.contains_key(path.as_str()));
+    let foreign = package.locations.iter().find(|path| !seen(path.as_str()));
     foreign.map(|path| format!("`{}` was not given to it", path.escape_debug()))
 }
 

@@ -117,7 +117,8 @@ impl Export<'_> {
             SbomFormat::Spdx => (kiln_attest::SPDX, kiln_attest::spdx(&sbom)),
             SbomFormat::CycloneDx => (kiln_attest::CYCLONEDX, kiln_attest::cyclonedx(&sbom)),
         };
-        options.formats.iter().map(write).collect()
+        let written = options.formats.iter().map(write);
+        written.chain(scan.documents.iter().cloned()).collect()
     }
 
     /// Tells whether provenance that nobody asked for goes with this output: it makes no index of one image.
