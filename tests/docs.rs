@@ -57,6 +57,33 @@ fn problem(document: &Path, link: &str) -> Option<String> {
 }
 
 #[test]
+fn the_book_has_every_page_and_stays_inside() {
+    let summary = std::fs::read_to_string(repo().join("docs/SUMMARY.md")).expect("there is a summary");
+    let pattern = Regex::new(r"\]\(([^)\s]+)\)").expect("it is a pattern");
+    let mut pages = 0;
+    for document in documents() {
+        let Ok(page) = document.strip_prefix("docs") else {
+            continue;
+        };
+        let listed = page == Path::new("SUMMARY.md") || summary.contains(&format!("]({})", page.display()));
+        assert!(listed, "`{}` is not in docs/SUMMARY.md", document.display());
+        pages += 1;
+        let text = std::fs::read_to_string(repo().join(&document)).expect("a document is text");
+        let up = "../".repeat(page.components().count());
+        let outside = pattern
+            .captures_iter(&prose(&text))
+            .find(|link| link[1].starts_with(&up))
+            .is_some();
+        assert!(
+            !outside,
+            "`{}` links to what is not in the book",
+            document.display()
+        );
+    }
+    assert!(pages > 30, "only {pages} pages were found");
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let pattern = Regex::new(r"\]\(([^)\s]+)\)").expect("it is a pattern");
     let (mut problems, mut links) = (Vec::new(), 0);

@@ -17,7 +17,7 @@ use kiln_tests::support::run;
 use kiln_tests::support::tool;
 
 /// Returns the mirror of Debian that apt is configured with; nothing, with a word, when there is none.
-fn mirror() -> Option<String> {
+pub(crate) fn mirror() -> Option<String> {
     let mut files: Vec<PathBuf> = vec!["/etc/apt/sources.list".into()];
     let more = std::fs::read_dir("/etc/apt/sources.list.d")
         .into_iter()

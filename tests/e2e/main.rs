@@ -1,6 +1,7 @@
 //! Stories of users, told through the command line on real root file systems, registries and tools.
 
 mod attest;
+mod book;
 mod cache;
 mod cache_mounts;
 mod call;

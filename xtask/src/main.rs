@@ -9,6 +9,7 @@ mod build;
 mod demo;
 mod deny;
 mod differential;
+mod docs;
 mod packages;
 mod plugins;
 mod process;
@@ -72,6 +73,12 @@ const COMMANDS: &[Command] = &[
         args: "[--check]",
         help: "writes docs/reference/plugin-contract.md from wit/",
         run: reference::run,
+    },
+    Command {
+        name: "docs",
+        args: "",
+        help: "makes the book of docs/ with mdBook and checks its links",
+        run: docs::run,
     },
     Command {
         name: "deny",
