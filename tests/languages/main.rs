@@ -239,8 +239,17 @@ fn a_project_is_built_anew_when_it_changes() {
 
 #[test]
 fn catalogers_find_the_same_packages() {
-    for language in ["rust", "python", "javascript"] {
-        let plugin = Plugin::build("cataloger", language);
+    find_the_same_packages("cataloger");
+}
+
+#[test]
+fn scanners_find_the_same_packages() {
+    find_the_same_packages("scanner");
+}
+
+fn find_the_same_packages(kind: &str) {
+    for language in ["rust", "python", "javascript", "c"] {
+        let plugin = Plugin::build(kind, language);
         let _tested = plugin.run("plugin test ./sample.wasm").ok();
         let said = plugin
             .run("plugin run ./sample.wasm tests/hello/input --runs 20")

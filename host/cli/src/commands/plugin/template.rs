@@ -109,13 +109,33 @@ const CATALOGER_JAVASCRIPT: Files = files! {
     "package.json" = "sdk/templates/frontend/javascript/package.json",
     "app.js" = "sdk/templates/cataloger/javascript/app.js",
 };
+const CATALOGER_C: Files = files! {
+    "plugin.toml" = "sdk/templates/cataloger/c/plugin.toml",
+    "plugin.c" = "sdk/templates/cataloger/c/plugin.c",
+};
 const SCANNER: Files = files! {
     "README.md" = "sdk/templates/scanner/README.md",
-    "plugin.toml" = "sdk/templates/scanner/plugin.toml",
-    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
-    "src/lib.rs" = "sdk/templates/scanner/lib.rs",
     "tests/hello/input/third_party/vendored.txt" = "sdk/templates/cataloger/vendored.txt",
+    "tests/hello/expected.txt" = "sdk/templates/cataloger/expected.txt",
     ".gitignore" = "sdk/templates/frontend/gitignore",
+};
+const SCANNER_RUST: Files = files! {
+    "plugin.toml" = "sdk/templates/scanner/rust/plugin.toml",
+    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
+    "src/lib.rs" = "sdk/templates/scanner/rust/lib.rs",
+};
+const SCANNER_PYTHON: Files = files! {
+    "plugin.toml" = "sdk/templates/scanner/python/plugin.toml",
+    "app.py" = "sdk/templates/scanner/python/app.py",
+};
+const SCANNER_JAVASCRIPT: Files = files! {
+    "plugin.toml" = "sdk/templates/scanner/javascript/plugin.toml",
+    "package.json" = "sdk/templates/frontend/javascript/package.json",
+    "app.js" = "sdk/templates/scanner/javascript/app.js",
+};
+const SCANNER_C: Files = files! {
+    "plugin.toml" = "sdk/templates/scanner/c/plugin.toml",
+    "plugin.c" = "sdk/templates/scanner/c/plugin.c",
 };
 const CACHE: Files = files! {
     "README.md" = "sdk/templates/cache/README.md",
@@ -129,13 +149,9 @@ const CACHE: Files = files! {
 /// Returns the files of a project beside the contract.
 fn parts(kind: Kind, language: Language) -> Result<[Files; 2], ArgError> {
     let missing = |kind: &str| {
-        let text = format!("there is no template of a {kind} in that language (there are: rust");
-        let more = if kind == "cataloger" {
-            ", python, javascript"
-        } else {
-            ""
-        };
-        ArgError::new(format!("{text}{more})"))
+        ArgError::new(format!(
+            "there is no template of a {kind} in that language (there are: rust)"
+        ))
     };
     Ok(match (kind, language) {
         (Kind::Frontend, Language::Rust) => [COMMON, RUST],
@@ -145,9 +161,11 @@ fn parts(kind: Kind, language: Language) -> Result<[Files; 2], ArgError> {
         (Kind::Cataloger, Language::Rust) => [CATALOGER, CATALOGER_RUST],
         (Kind::Cataloger, Language::Python) => [CATALOGER, CATALOGER_PYTHON],
         (Kind::Cataloger, Language::Javascript) => [CATALOGER, CATALOGER_JAVASCRIPT],
-        (Kind::Cataloger, Language::C) => return Err(missing("cataloger")),
-        (Kind::Scanner, Language::Rust) => [SCANNER, &[]],
-        (Kind::Scanner, _) => return Err(missing("scanner")),
+        (Kind::Cataloger, Language::C) => [CATALOGER, CATALOGER_C],
+        (Kind::Scanner, Language::Rust) => [SCANNER, SCANNER_RUST],
+        (Kind::Scanner, Language::Python) => [SCANNER, SCANNER_PYTHON],
+        (Kind::Scanner, Language::Javascript) => [SCANNER, SCANNER_JAVASCRIPT],
+        (Kind::Scanner, Language::C) => [SCANNER, SCANNER_C],
         (Kind::Cache, Language::Rust) => [CACHE, &[]],
         (Kind::Cache, _) => return Err(missing("cache")),
     })
@@ -178,8 +196,8 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         folder.display(),
         match args.kind {
             Kind::Frontend => format!("kiln plugin test ./{}.wasm --file image.yaml", args.name),
-            Kind::Cataloger => format!("kiln plugin test ./{}.wasm", args.name),
-            Kind::Scanner | Kind::Cache => "cargo test".to_owned(),
+            Kind::Cataloger | Kind::Scanner => format!("kiln plugin test ./{}.wasm", args.name),
+            Kind::Cache => "cargo test".to_owned(),
         }
     );
     print(&next)?;
