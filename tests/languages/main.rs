@@ -293,3 +293,16 @@ fn scanners_and_caches_are_built_and_tested_and_caches_are_not_run() {
         );
     }
 }
+
+#[test]
+fn caches_are_built_in_each_language() {
+    for language in ["python", "javascript", "c"] {
+        let plugin = Plugin::build("cache", language);
+        let said = plugin.run("plugin inspect ./sample.wasm").ok().text();
+        assert!(
+            said.contains("World:      kiln:plugin/cache@0.1.0")
+                && said.contains("kiln:plugin/objects@0.1.0"),
+            "{language}: {said}"
+        );
+    }
+}

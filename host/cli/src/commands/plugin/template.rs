@@ -139,21 +139,31 @@ const SCANNER_C: Files = files! {
 };
 const CACHE: Files = files! {
     "README.md" = "sdk/templates/cache/README.md",
-    "plugin.toml" = "sdk/templates/cache/plugin.toml",
-    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
-    "src/lib.rs" = "sdk/templates/cache/lib.rs",
     "tests/hello/input/config.txt" = "sdk/templates/cache/config.txt",
     ".gitignore" = "sdk/templates/frontend/gitignore",
 };
+const CACHE_RUST: Files = files! {
+    "plugin.toml" = "sdk/templates/cache/rust/plugin.toml",
+    "Cargo.toml" = "sdk/templates/frontend/rust/Cargo.toml.in",
+    "src/lib.rs" = "sdk/templates/cache/rust/lib.rs",
+};
+const CACHE_PYTHON: Files = files! {
+    "plugin.toml" = "sdk/templates/cache/python/plugin.toml",
+    "app.py" = "sdk/templates/cache/python/app.py",
+};
+const CACHE_JAVASCRIPT: Files = files! {
+    "plugin.toml" = "sdk/templates/cache/javascript/plugin.toml",
+    "package.json" = "sdk/templates/frontend/javascript/package.json",
+    "app.js" = "sdk/templates/cache/javascript/app.js",
+};
+const CACHE_C: Files = files! {
+    "plugin.toml" = "sdk/templates/cache/c/plugin.toml",
+    "plugin.c" = "sdk/templates/cache/c/plugin.c",
+};
 
 /// Returns the files of a project beside the contract.
-fn parts(kind: Kind, language: Language) -> Result<[Files; 2], ArgError> {
-    let missing = |kind: &str| {
-        ArgError::new(format!(
-            "there is no template of a {kind} in that language (there are: rust)"
-        ))
-    };
-    Ok(match (kind, language) {
+fn parts(kind: Kind, language: Language) -> [Files; 2] {
+    match (kind, language) {
         (Kind::Frontend, Language::Rust) => [COMMON, RUST],
         (Kind::Frontend, Language::Python) => [COMMON, PYTHON],
         (Kind::Frontend, Language::Javascript) => [COMMON, JAVASCRIPT],
@@ -166,9 +176,11 @@ fn parts(kind: Kind, language: Language) -> Result<[Files; 2], ArgError> {
         (Kind::Scanner, Language::Python) => [SCANNER, SCANNER_PYTHON],
         (Kind::Scanner, Language::Javascript) => [SCANNER, SCANNER_JAVASCRIPT],
         (Kind::Scanner, Language::C) => [SCANNER, SCANNER_C],
-        (Kind::Cache, Language::Rust) => [CACHE, &[]],
-        (Kind::Cache, _) => return Err(missing("cache")),
-    })
+        (Kind::Cache, Language::Rust) => [CACHE, CACHE_RUST],
+        (Kind::Cache, Language::Python) => [CACHE, CACHE_PYTHON],
+        (Kind::Cache, Language::Javascript) => [CACHE, CACHE_JAVASCRIPT],
+        (Kind::Cache, Language::C) => [CACHE, CACHE_C],
+    }
 }
 
 pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
@@ -187,7 +199,7 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         ))
         .into());
     }
-    let parts = parts(args.kind, args.lang)?;
+    let parts = parts(args.kind, args.lang);
     for (name, text) in [WIT, &parts.concat()].concat() {
         write(&folder.join(name), &text.replace("PLUGIN_NAME", &args.name))?;
     }
@@ -197,7 +209,7 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         match args.kind {
             Kind::Frontend => format!("kiln plugin test ./{}.wasm --file image.yaml", args.name),
             Kind::Cataloger | Kind::Scanner => format!("kiln plugin test ./{}.wasm", args.name),
-            Kind::Cache => "cargo test".to_owned(),
+            Kind::Cache => format!("kiln plugin inspect ./{}.wasm", args.name),
         }
     );
     print(&next)?;
