@@ -39,6 +39,7 @@ mod sbom_rpm;
 mod sbom_syft;
 mod snapshots;
 mod source_policy;
+mod travelling_mounts;
 mod unprivileged;
 
 use kiln_tests::support::root_layout;

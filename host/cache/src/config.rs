@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::backend::LayerInfo;
+use crate::mounts::MountSnapshot;
 
 /// `application/vnd.buildkit.cacheconfig.v0`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct CacheConfig {
     /// Keys, with what leads to them and what is stored under them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<CacheRecord>,
+    /// Contents of cache mounts, which BuildKit does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountSnapshot>,
 }
 
 impl CacheConfig {

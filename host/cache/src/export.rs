@@ -166,7 +166,11 @@ impl Export {
             .iter()
             .map(|(info, _)| (info.descriptor.digest, info.clone()));
         CacheImage {
-            config: CacheConfig { layers, records },
+            config: CacheConfig {
+                layers,
+                records,
+                ..CacheConfig::default()
+            },
             layers: infos.collect(),
         }
     }

@@ -111,7 +111,11 @@ pub fn inline_caches(manifest: &Manifest, config: &[u8]) -> Result<Option<CacheI
         };
         facts.insert(layer.digest, info);
     }
-    let config = CacheConfig { layers, records };
+    let config = CacheConfig {
+        layers,
+        records,
+        ..CacheConfig::default()
+    };
     Ok(Some(CacheImage {
         config,
         layers: facts,

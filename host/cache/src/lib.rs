@@ -4,6 +4,7 @@
 //! Knows digests, manifests and the solver's keys; never what a step does, nor how a layer becomes a directory.
 
 mod backend;
+mod chunks;
 mod config;
 mod error;
 mod export;
@@ -11,6 +12,8 @@ mod import;
 mod inline;
 mod local;
 mod manifest;
+mod mounts;
+mod mounts_spec;
 mod objects;
 mod objects_spec;
 mod registry;
@@ -20,6 +23,8 @@ pub use crate::backend::Backend;
 pub use crate::backend::BlobSink;
 pub use crate::backend::CacheImage;
 pub use crate::backend::LayerInfo;
+pub use crate::chunks::Chunk;
+pub use crate::chunks::pack;
 pub use crate::config::CacheConfig;
 pub use crate::config::CacheInput;
 pub use crate::config::CacheLayer;
@@ -38,6 +43,8 @@ pub use crate::inline::inline;
 pub use crate::inline::inline_caches;
 pub use crate::local::LocalBackend;
 pub use crate::manifest::ManifestForm;
+pub use crate::mounts::MountSnapshot;
+pub use crate::mounts_spec::MountsTo;
 pub use crate::objects::ObjectBackend;
 pub use crate::objects_spec::ObjectKind;
 pub use crate::objects_spec::Objects;

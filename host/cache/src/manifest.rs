@@ -86,10 +86,9 @@ pub(crate) fn write(image: &CacheImage, form: ManifestForm) -> Written {
 
 fn annotations(info: &LayerInfo) -> BTreeMap<String, String> {
     let created = info.created.map(|at| (CREATED.to_owned(), at.to_string()));
-    [(UNCOMPRESSED.to_owned(), info.diff_id.to_string())]
-        .into_iter()
-        .chain(created)
-        .collect()
+    let is_layer = MediaType::layer_compression(&info.descriptor.media_type).is_some();
+    let diff_id = is_layer.then(|| (UNCOMPRESSED.to_owned(), info.diff_id.to_string()));
+    diff_id.into_iter().chain(created).collect()
 }
 
 fn to_json(document: &impl serde::Serialize) -> Vec<u8> {

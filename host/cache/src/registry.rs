@@ -8,8 +8,12 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::TryStreamExt;
+use futures::stream;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
+use kiln_image::ManifestOrIndex;
 use kiln_image::MediaType;
 use kiln_image::Reference;
 use kiln_registry::BlobSource;
@@ -22,8 +26,10 @@ use crate::backend::CacheImage;
 use crate::error::CacheError;
 use crate::manifest;
 use crate::manifest::Documents;
-use crate::manifest::Found;
 use crate::manifest::ManifestForm;
+
+/// Questions that are asked at a time.
+const QUESTIONS: usize = 8;
 
 /// A repository with a cache under a tag.
 #[derive(Debug, Clone)]
@@ -71,11 +77,13 @@ impl RegistryBackend {
             top => top.map_err(|error| self.failed(error))?,
         };
         self.remember(top.descriptor.digest);
-        Ok(match manifest::read(&top.descriptor.media_type, &top.bytes) {
-            Ok(Found::Cache { layers, .. }) => layers.into_keys().collect(),
-            Ok(Found::Image(image)) => image.layers.iter().map(|layer| layer.digest).collect(),
-            Ok(Found::Images(_)) | Err(_) => BTreeSet::new(),
-        })
+        let parsed = ManifestOrIndex::parse(&top.descriptor.media_type, &top.bytes);
+        let entries = match parsed {
+            Ok(ManifestOrIndex::Manifest(manifest)) => manifest.layers,
+            Ok(ManifestOrIndex::Index(index)) => index.manifests,
+            Err(_) => Vec::new(),
+        };
+        Ok(entries.into_iter().map(|entry| entry.digest).collect())
     }
 
     async fn fetch(&self, blob: &Descriptor) -> Result<Vec<u8>, CacheError> {
@@ -131,14 +139,17 @@ impl Backend for RegistryBackend {
 
     async fn absent(&self, blobs: &[Descriptor]) -> Result<Vec<Digest>, CacheError> {
         let listed = self.listed().await?;
-        let mut absent = Vec::new();
-        for blob in blobs.iter().filter(|blob| !listed.contains(&blob.digest)) {
+        let unlisted = blobs.iter().filter(|blob| !listed.contains(&blob.digest));
+        let asked = unlisted.map(|blob| async move {
             let is_there = self.client.has_blob(&self.reference, blob).await;
-            if !is_there.map_err(|error| self.failed(error))? {
-                absent.push(blob.digest);
-            }
-        }
-        Ok(absent)
+            let is_there = is_there.map_err(|error| self.failed(error))?;
+            Ok((!is_there).then_some(blob.digest))
+        });
+        let absent: Vec<Option<Digest>> = stream::iter(asked.collect::<Vec<_>>())
+            .buffered(QUESTIONS)
+            .try_collect()
+            .await?;
+        Ok(absent.into_iter().flatten().collect())
     }
 
     async fn put(&self, blob: &Descriptor, file: &Path) -> Result<(), CacheError> {

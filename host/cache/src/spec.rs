@@ -9,6 +9,9 @@ use kiln_image::Digest;
 use kiln_image::Reference;
 
 use crate::manifest::ManifestForm;
+use crate::mounts_spec;
+use crate::mounts_spec::MOUNTS;
+use crate::mounts_spec::MountsTo;
 use crate::objects_spec::Objects;
 
 /// How long a cache is waited for where the user does not say.
@@ -68,6 +71,8 @@ pub struct CacheTo {
     pub force_compression: bool,
     /// Which manifest is written.
     pub form: ManifestForm,
+    /// Whether contents of cache mounts are exported as well.
+    pub mounts: Option<MountsTo>,
 }
 
 /// One `--cache-from`.
@@ -77,6 +82,8 @@ pub struct CacheFrom {
     pub location: Location,
     /// How long it is waited for.
     pub timeout: Duration,
+    /// Whether cache mounts that are not there begin with what it has of them.
+    pub mounts: Option<MountsTo>,
 }
 
 /// A `--cache-to` or `--cache-from` cannot be used.
@@ -160,6 +167,7 @@ impl CacheTo {
             level: None,
             force_compression: false,
             form: ManifestForm::Image,
+            mounts: None,
         };
         let has_manifest = matches!(to.location, Location::Local { .. } | Location::Registry { .. });
         if has_manifest {
@@ -167,6 +175,16 @@ impl CacheTo {
             to.level = attrs.level()?;
             to.force_compression = attrs.flag("force-compression")?.unwrap_or_default();
             to.form = attrs.form()?;
+        }
+        if to.location != Location::Inline {
+            to.mounts = mounts_spec::mounts(&mut attrs, false)?;
+        }
+        if to.mounts.is_some() && to.location.of_mounts().is_none() {
+            return Err(SpecError::Value {
+                key: "mounts".to_owned(),
+                value: "true".to_owned(),
+                expected: "false: there is no name beside that of the cache",
+            });
         }
         let own: &[&str] = match to.location {
             Location::Local { .. } => &["dest", "tag", "reset"],
@@ -186,7 +204,11 @@ impl CacheTo {
                 "image-manifest",
             ],
         };
-        attrs.finish(&[own, shared].concat())?;
+        let mounts: &[&str] = match to.location {
+            Location::Inline => &[],
+            _ => MOUNTS,
+        };
+        attrs.finish(&[own, shared, mounts].concat())?;
         Ok(to)
     }
 }
@@ -219,8 +241,13 @@ impl CacheFrom {
             _ => (attrs.registry()?, &["ref", "registry.insecure"]),
         };
         let timeout = attrs.timeout()?;
-        attrs.finish(&[own, &["timeout"]].concat())?;
-        Ok(Self { location, timeout })
+        let mounts = mounts_spec::mounts(&mut attrs, true)?;
+        attrs.finish(&[own, &["timeout"], MOUNTS].concat())?;
+        Ok(Self {
+            location,
+            timeout,
+            mounts,
+        })
     }
 }
 
@@ -284,7 +311,7 @@ impl Attrs {
             return Ok(value);
         }
         let kind = self.kind.clone();
-        self.finish(&[known, &["mode", "ignore-error", "timeout"]].concat())?;
+        self.finish(&[known, &["mode", "ignore-error", "timeout"], MOUNTS].concat())?;
         Err(SpecError::Missing { kind, key })
     }
 

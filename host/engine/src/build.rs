@@ -20,6 +20,7 @@ use kiln_progress::Sink;
 use kiln_store::Store;
 use tokio::sync::OnceCell;
 
+use crate::caches::CacheMounts;
 use crate::config::Config;
 use crate::context::LocalTree;
 use crate::context::Wanted;
@@ -70,6 +71,8 @@ pub(crate) struct BuildContext {
     kept: Mutex<Vec<Arc<Layer>>>,
     /// Cache mounts that this build has used.
     caches: Mutex<HashSet<PathBuf>>,
+    /// Cache mounts of elsewhere.
+    pub(crate) mounts: Arc<CacheMounts>,
 }
 
 pub(crate) fn cell<K: Hash + Eq, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
@@ -92,7 +95,7 @@ impl BuildContext {
         config: Arc<Config>,
         request: BuildRequest,
         layers: Layers,
-        (images, fetchers): (Images, Arc<crate::remote::Fetchers>),
+        (images, fetchers, mounts): (Images, Arc<crate::remote::Fetchers>, Arc<CacheMounts>),
         sink: Arc<dyn Sink>,
     ) -> Self {
         let now = Timestamp::now();
@@ -122,6 +125,7 @@ impl BuildContext {
             scratch,
             kept,
             caches,
+            mounts,
         }
     }
 

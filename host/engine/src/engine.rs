@@ -35,6 +35,7 @@ use crate::bridge::Bridge;
 use crate::bridge::Forwarding;
 use crate::build::BuildContext;
 use crate::caches;
+use crate::caches::CacheMounts;
 use crate::caches::Imports;
 use crate::caches::Solved;
 use crate::config::Config;
@@ -133,8 +134,11 @@ impl Engine {
         sink: Arc<dyn Sink>,
     ) -> Result<BuildOutcome, BuildError> {
         let imports = Imports::read(&request.cache_from, &self.config.registry, &self.layers, &sink).await;
+        let mounts = CacheMounts::new(&request.cache_from, &self.config.registry, &sink);
+        let mounts = Arc::new(mounts);
         loop {
-            let (run, solver) = self.start(request.clone(), sink.clone(), imports.indexes())?;
+            let caches = (imports.indexes(), mounts.clone());
+            let (run, solver) = self.start(request.clone(), sink.clone(), caches)?;
             let build = run.build.clone();
             let result = run.run().await;
             drop(run);
@@ -159,7 +163,8 @@ impl Engine {
         question: &str,
         sink: Arc<dyn Sink>,
     ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-        let (run, solver) = self.start(request, sink, Vec::new())?;
+        let mounts = Arc::new(CacheMounts::new(&[], &self.config.registry, &sink));
+        let (run, solver) = self.start(request, sink, (Vec::new(), mounts))?;
         let build = run.build.clone();
         let answer = run.ask(question).await;
         drop(run);
@@ -172,12 +177,12 @@ impl Engine {
         &self,
         request: BuildRequest,
         sink: Arc<dyn Sink>,
-        imports: Vec<Arc<dyn CacheIndex<Ref>>>,
+        (imports, mounts): (Vec<Arc<dyn CacheIndex<Ref>>>, Arc<CacheMounts>),
     ) -> Result<(Run, Solver<Ref>), BuildError> {
         let layouts = open_layouts(&request)?;
         let images = Images::new(self.store.clone(), self.config.registry.clone(), layouts);
         let (config, layers) = (self.config.clone(), self.layers.clone());
-        let sources = (images, self.fetchers.clone());
+        let sources = (images, self.fetchers.clone(), mounts);
         let build = Arc::new(BuildContext::new(config, request, layers, sources, sink.clone()));
         let index = StoreIndex::new(self.store.clone(), self.layers.clone());
         let solver = Solver::new(

@@ -36,7 +36,7 @@ use crate::layers::Recompress;
 use crate::layers::Ref;
 
 /// Blobs that are sent at a time.
-const UPLOADS: usize = 4;
+pub(super) const UPLOADS: usize = 4;
 
 /// A graph whose targets were solved.
 pub(crate) struct Solved {
@@ -119,7 +119,7 @@ impl Job<'_> {
         let part = step.part("exporting", "writing cache manifest", 0);
         self.backend.commit(&image).await?;
         part.done();
-        Ok(())
+        super::mounts_export::export(self.build, self.to, step).await
     }
 
     fn form(&self) -> (BlobForm, Recompress) {

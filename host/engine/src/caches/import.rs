@@ -14,14 +14,13 @@ use kiln_cache::Materialise;
 use kiln_image::Digest;
 use kiln_image::MediaType;
 use kiln_progress::End;
-use kiln_progress::Event;
 use kiln_progress::Sink;
 use kiln_progress::Step;
-use kiln_progress::Warning;
 use kiln_solver::CacheIndex;
 
 use super::fetch::Faults;
 use super::fetch::FromCache;
+use super::warn_text;
 use crate::bridge::chain;
 use crate::layers::FetchLayer;
 use crate::layers::Layers;
@@ -163,16 +162,4 @@ async fn read_one(
 
 fn warn(sink: &Arc<dyn Sink>, step: Digest, error: &CacheError) {
     warn_text(sink, step, format!("cache not used: {}", chain(error)));
-}
-
-fn warn_text(sink: &Arc<dyn Sink>, vertex: Digest, short: String) {
-    sink.emit(Event::Warning(Box::new(Warning {
-        vertex,
-        level: 1,
-        short,
-        detail: Vec::new(),
-        url: None,
-        source: None,
-        ranges: Vec::new(),
-    })));
 }

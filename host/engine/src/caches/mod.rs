@@ -5,6 +5,8 @@
 mod export;
 mod fetch;
 mod import;
+mod mounts;
+mod mounts_export;
 
 use std::sync::Arc;
 
@@ -15,11 +17,16 @@ use kiln_cache::Location;
 use kiln_cache::ManifestForm;
 use kiln_cache::ObjectBackend;
 use kiln_cache::RegistryBackend;
+use kiln_image::Digest;
+use kiln_progress::Event;
+use kiln_progress::Sink;
+use kiln_progress::Warning;
 
 pub(crate) use self::export::Solved;
 pub(crate) use self::export::export;
 pub(crate) use self::export::inline;
 pub(crate) use self::import::Imports;
+pub(crate) use self::mounts::CacheMounts;
 
 /// Returns who reads and writes at a place; none for what is inside an image.
 fn open(
@@ -56,4 +63,16 @@ fn open(
         }
     };
     Ok(Some(backend))
+}
+
+fn warn_text(sink: &Arc<dyn Sink>, vertex: Digest, short: String) {
+    sink.emit(Event::Warning(Box::new(Warning {
+        vertex,
+        level: 1,
+        short,
+        detail: Vec::new(),
+        url: None,
+        source: None,
+        ranges: Vec::new(),
+    })));
 }

@@ -25,6 +25,8 @@ use super::Origin;
 use super::Ref;
 use super::State;
 use super::blocking;
+use super::mounts::new_mount;
+use super::mounts::place_mount;
 use super::random_id;
 
 /// Where a layer's files are below its tree in the store.
@@ -281,22 +283,9 @@ impl Layers {
         let parent = self.cache_mounts();
         let path = path.to_owned();
         blocking(move || {
-            let made = tempfile::Builder::new()
-                .prefix(".new-")
-                .tempdir_in(&parent)
-                .map_err(failed)?;
+            let made = new_mount(&parent)?;
             kiln_layer::materialise(&changes, &source, made.path(), &options)?;
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::Permissions::from_mode(root.mode);
-            // Who may give nothing away keeps the directory.
-            let _ = std::os::unix::fs::chown(made.path(), Some(root.uid), Some(root.gid));
-            std::fs::set_permissions(made.path(), mode).map_err(failed)?;
-            // Somebody else may have been faster: theirs stays.
-            let made = made.keep();
-            if std::fs::rename(&made, &path).is_err() {
-                std::fs::remove_dir_all(&made).map_err(failed)?;
-            }
-            Ok::<_, LayersError>(())
+            place_mount(made, &root, &path)
         })
         .await
     }
@@ -311,7 +300,7 @@ impl kiln_snapshot::Lookup for Below {
     }
 }
 
-fn root_metadata() -> Metadata {
+pub(super) fn root_metadata() -> Metadata {
     Metadata {
         mode: 0o755,
         ..Metadata::default()

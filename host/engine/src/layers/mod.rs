@@ -8,6 +8,7 @@ mod blobs;
 mod codec;
 mod content;
 mod dirs;
+mod mounts;
 mod record;
 mod rootfs;
 
@@ -41,6 +42,7 @@ pub(crate) use blobs::LayerBlob;
 pub(crate) use blobs::Recompress;
 pub(crate) use content::Contents;
 pub(crate) use content::is_in_layer;
+pub(crate) use mounts::PackedMount;
 pub(crate) use rootfs::Writable;
 
 use crate::context::LocalTree;

@@ -19,6 +19,9 @@ use crate::layers::Ref;
 /// Most directories of one private cache.
 const MAX_PRIVATE: usize = 256;
 
+/// How long an export waits for who uses a cache.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What a cache starts with.
 #[derive(Debug)]
 pub(super) struct Seed<'a> {
@@ -65,7 +68,9 @@ impl CacheMount {
         if seed.fresh && build.is_first_use(path.clone()) {
             set_aside(&parent, &path).map_err(failed)?;
         }
-        if !path.exists() {
+        build.mounts.note(id, parent.join(&name));
+        let is_there = path.exists() || (!seed.fresh && build.mounts.bring(&build.layers, id, &path).await);
+        if !is_there {
             build.layers.seed(&path, seed.tree, seed.selector).await?;
         }
         if sharing != CacheSharing::Shared {
@@ -132,6 +137,19 @@ async fn lock(parent: &Path, name: &str, operation: FlockOperation) -> io::Resul
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Waits until nobody uses the cache at `path`, and keeps everybody from it; none when somebody has it for long.
+pub(crate) async fn lock_cache_mount(path: &Path) -> io::Result<Option<File>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(None);
+    };
+    let name = name.to_string_lossy();
+    let locking = lock(parent, &name, FlockOperation::LockExclusive);
+    match tokio::time::timeout(PATIENCE, locking).await {
+        Ok(locked) => locked.map(|(_, file)| Some(file)),
+        Err(_) => Ok(None),
     }
 }
 

@@ -10,6 +10,7 @@ mod source;
 mod ssh;
 mod unpack;
 
+pub(crate) use cache_mount::lock_cache_mount;
 pub(crate) use emulator::runs_here;
 pub(crate) use unpack::is_tar;
 
