@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of WebAssembly, of how a plugin is found or run, and of what the engine does with an answer.
 
+mod adapter;
 mod bridge;
 mod cataloger;
 mod diagnostic;
@@ -21,6 +22,18 @@ mod reference;
 mod scanner;
 mod selection;
 
+pub use adapter::AdapterCall;
+pub use adapter::AdapterError;
+pub use adapter::BlobRef;
+pub use adapter::CacheAdapter;
+pub use adapter::CacheBridge;
+pub use adapter::Condition;
+pub use adapter::GetPlan;
+pub use adapter::HttpRequest;
+pub use adapter::HttpResponse;
+pub use adapter::ObjectInfo;
+pub use adapter::PLAN;
+pub use adapter::PutPlan;
 pub use bridge::Filter;
 pub use bridge::FrontendBridge;
 pub use bridge::LogLevel;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kiln_plugin::CacheAdapter;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Code;
 use kiln_plugin::Component;
@@ -39,6 +40,8 @@ pub struct RuntimeConfig {
     pub cataloger: Limits,
     /// Limits of each call of a scanner.
     pub scanner: Limits,
+    /// Limits of each call of a cache adapter.
+    pub cache: Limits,
     /// Most instances at once; more wait.
     pub instances: usize,
     /// Where answers are remembered, if anywhere.
@@ -54,6 +57,7 @@ impl Default for RuntimeConfig {
             frontend: Limits::frontend(),
             cataloger: Limits::cataloger(),
             scanner: Limits::scanner(),
+            cache: Limits::cache(),
             instances: 4 * std::thread::available_parallelism().map_or(1, usize::from),
             memo: None,
             compiler: None,
@@ -68,6 +72,7 @@ impl std::fmt::Debug for RuntimeConfig {
             .field("frontend", &self.frontend)
             .field("cataloger", &self.cataloger)
             .field("scanner", &self.scanner)
+            .field("cache", &self.cache)
             .field("instances", &self.instances)
             .field("memo", &self.memo.is_some())
             .field("compiler", &self.compiler.is_some())
@@ -215,6 +220,23 @@ impl Runtime {
         let scanner = v0_1::WasmScanner::new(self.clone(), loaded)?;
         self.note(Some(&scanner.component()), code);
         Ok(Arc::new(scanner))
+    }
+
+    /// Makes a cache adapter of a component; see [`Runtime::frontend`].
+    ///
+    /// # Errors
+    /// The bytes are not a component of the world `cache-plugin`, or do not compile.
+    pub fn adapter(
+        &self,
+        name: &str,
+        component: &[u8],
+        precompiled: Option<&'static [u8]>,
+    ) -> Result<Arc<dyn CacheAdapter>, PluginError> {
+        let loaded = self.load(name, component, precompiled, &self.shared.config.cache)?;
+        let code = loaded.code;
+        let adapter = v0_1::WasmAdapter::new(self.clone(), loaded)?;
+        self.note(Some(&adapter.component()), code);
+        Ok(Arc::new(adapter))
     }
 
     fn note(&self, component: Option<&Component>, code: Code) {

@@ -8,3 +8,7 @@ pub struct TreeHandle;
 /// A lent blob; handles carry the session's number of it.
 #[derive(Debug)]
 pub struct BlobHandle;
+
+/// The bucket of the call.
+#[derive(Debug)]
+pub struct BucketHandle;

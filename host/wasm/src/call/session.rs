@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kiln_image::Digest;
+use kiln_plugin::CacheBridge;
 use kiln_plugin::Diagnostic;
 use kiln_plugin::FileBlob;
 use kiln_plugin::FileTree;
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     ready: VecDeque<(Question, Answer)>,
     permits: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
+    /// What a cache adapter may ask; nothing for other kinds.
+    outside: Option<Arc<dyn CacheBridge>>,
 }
 
 impl Session {
@@ -72,7 +75,35 @@ impl Session {
             ready: VecDeque::new(),
             permits,
             permit: None,
+            outside: None,
         }
+    }
+
+    /// Lends the outside: for cache adapters alone.
+    pub(crate) fn lend_outside(&mut self, outside: Arc<dyn CacheBridge>) {
+        self.outside = Some(outside);
+    }
+
+    /// Asks the outside while the plugin's clock stands. `sent` is how many bytes go out with it; `weigh` tells how
+    /// many come in.
+    pub(crate) async fn outside<T, F>(
+        &mut self,
+        sent: u64,
+        ask: impl FnOnce(Arc<dyn CacheBridge>) -> F,
+        weigh: fn(&T) -> u64,
+    ) -> Result<Result<T, HostError>, LimitHit>
+    where
+        F: Future<Output = Result<T, HostError>>,
+    {
+        self.count(64 + sent)?;
+        let Some(outside) = self.outside.clone() else {
+            return Ok(Err(HostError::Denied("this kind of plugin may not ask the outside".into())));
+        };
+        self.clock.pause();
+        let answer = ask(outside).await;
+        self.clock.resume();
+        self.count_bytes(answer.as_ref().map_or(0, weigh))?;
+        Ok(answer)
     }
 
     /// Starts to record what is asked.

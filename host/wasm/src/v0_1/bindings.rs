@@ -17,6 +17,7 @@ pub(crate) mod api {
         with: {
             "kiln:plugin/content.tree": crate::call::handle::TreeHandle,
             "kiln:plugin/content.blob": crate::call::handle::BlobHandle,
+            "kiln:plugin/objects.bucket": crate::call::handle::BucketHandle,
         },
     });
 }
@@ -78,10 +79,8 @@ pub(crate) mod scanner {
     });
 }
 
-/// The world that nothing drives yet: it must bind, so that its shape is known to work.
-#[cfg(test)]
+/// World `cache-plugin`.
 #[allow(
-    dead_code,
     missing_docs,
     unreachable_pub,
     clippy::all,
@@ -89,14 +88,12 @@ pub(crate) mod scanner {
     clippy::allow_attributes,
     reason = "generated"
 )]
-mod others {
-    mod cache {
-        wasmtime::component::bindgen!({
-            path: "../../wit",
-            world: "cache-plugin",
-            imports: { default: async | trappable },
-            exports: { default: async },
-            with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
-        });
-    }
+pub(crate) mod cache {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "cache-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "kiln:plugin": crate::v0_1::bindings::api::kiln::plugin },
+    });
 }

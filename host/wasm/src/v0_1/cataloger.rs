@@ -1,39 +1,29 @@
 //! Catalogers of this version.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
-use kiln_image::Digest;
-use kiln_plugin::CallUse;
 use kiln_plugin::CatalogError;
 use kiln_plugin::Cataloged;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Component;
 use kiln_plugin::Interest;
-use kiln_plugin::Limits;
 use kiln_plugin::Matched;
-use kiln_plugin::Memo;
 use kiln_plugin::PackageInfo;
 use kiln_plugin::PluginError;
-use kiln_plugin::Usage;
 use wasmtime::Store;
-use wasmtime::UpdateDeadline;
 use wasmtime::component::HasSelf;
 use wasmtime::component::Linker;
 
 use crate::Runtime;
 use crate::call::CallState;
-use crate::call::LimitHit;
-use crate::call::Session;
-use crate::call::link_wasi;
-use crate::call::plugin_error;
 use crate::call::within;
 use crate::component::Loaded;
 use crate::component::World;
 use crate::v0_1::bindings::cataloger::CatalogerPlugin;
 use crate::v0_1::bindings::cataloger::CatalogerPluginPre;
 use crate::v0_1::bindings::cataloger::exports::kiln::plugin::cataloger as wit;
+use crate::v0_1::driver::Driver;
 use crate::v0_1::silent::SilentBridge;
 
 const WORLD: World = World {
@@ -53,11 +43,8 @@ const TEXT: usize = 64 << 10;
 
 /// A cataloger that is a component.
 pub(crate) struct WasmCataloger {
-    runtime: Runtime,
-    name: String,
-    digest: Digest,
+    driver: Driver,
     pre: CatalogerPluginPre<CallState>,
-    limits: Limits,
 }
 
 /// A call of an export.
@@ -94,93 +81,22 @@ impl Call<'_> {
 impl WasmCataloger {
     /// Fits the component to the world.
     pub(crate) fn new(runtime: Runtime, loaded: Loaded) -> Result<Self, PluginError> {
-        let engine = &runtime.shared.engine;
-        let wrong = |problems: Vec<String>| PluginError::WrongWorld {
-            plugin: loaded.name.clone(),
-            world: format!("{}@{}", WORLD.name, WORLD.version),
-            problems,
-        };
-        let problems = WORLD.problems(engine, &loaded.component);
-        if !problems.is_empty() {
-            return Err(wrong(problems));
-        }
-        let mut linker = Linker::new(engine);
-        let pre = link(&mut linker, &loaded)
-            .and_then(|()| linker.instantiate_pre(&loaded.component))
-            .and_then(CatalogerPluginPre::new)
-            .map_err(|error| wrong(vec![format!("{error:#}")]))?;
-        Ok(Self {
-            limits: runtime.shared.config.cataloger,
-            runtime,
-            name: loaded.name,
-            digest: loaded.digest,
-            pre,
-        })
+        let limits = runtime.shared.config.cataloger;
+        let (driver, pre) = Driver::fit(runtime, loaded, (&WORLD, limits), link, CatalogerPluginPre::new)?;
+        Ok(Self { driver, pre })
     }
 
     async fn run(&self, call: Call<'_>, bridge: Arc<SilentBridge>) -> Result<Returned, PluginError> {
-        let permits = Arc::clone(&self.runtime.shared.permits);
-        let mut session = Session::new(bridge, None, self.limits, permits);
-        session.wait_for_room().await;
-        let started = Instant::now();
-        let clock = session.clock.clone();
-        let failed = |error: &wasmtime::Error, panic: Option<&str>| {
-            plugin_error(&self.name, call.name(), &self.limits, error, panic)
-        };
-        let state = CallState::new(session, self.limits, &self.digest);
-        let mut store = self.store(state).map_err(|error| failed(&error, None))?;
-        let invoked = invoke(&self.pre, &mut store, &call);
-        let result = within(&clock, self.limits.wall, invoked).await;
-        let left = store.get_fuel().unwrap_or_default();
-        let state = store.into_data();
-        if let Some(ledger) = &self.runtime.ledger {
-            let usage = Usage {
-                fuel: self.limits.fuel.saturating_sub(left),
-                wall: started.elapsed(),
-                peak_memory: state.used.peak_memory,
-                host_calls: state.session.calls,
-                bytes: state.session.bytes + call.bytes(),
-                memo_hit: false,
-            };
-            let call = CallUse {
-                call: call.name().to_owned(),
-                usage,
-                memo: Memo::Off,
-                answers: Vec::new(),
-            };
-            ledger.called(&self.name, call);
-        }
-        result.map_err(|error| failed(&error, state.panic()))
-    }
-
-    fn store(&self, state: CallState) -> wasmtime::Result<Store<CallState>> {
-        let limits = self.limits;
-        let clock = state.session.clock.clone();
-        let mut store = Store::new(&self.runtime.shared.engine, state);
-        store.limiter(|state| &mut state.used);
-        store.set_fuel(limits.fuel)?;
-        store.set_hostcall_fuel(usize::try_from(limits.output).unwrap_or(usize::MAX));
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| match clock.taken() >= limits.wall {
-            true => Err(LimitHit(kiln_plugin::Limit::Wall).into()),
-            false => Ok(UpdateDeadline::Yield(1)),
-        });
-        Ok(store)
-    }
-
-    fn bad(&self, call: &str, why: String) -> PluginError {
-        PluginError::BadOutput {
-            plugin: self.name.clone(),
-            call: call.to_owned(),
-            why,
-        }
+        let session = self.driver.session(bridge, None);
+        let mut running = self.driver.begin(call.name(), session).await?;
+        let clock = running.clock.clone();
+        let invoked = invoke(&self.pre, &mut running.store, &call);
+        let result = within(&clock, self.driver.limits.wall, invoked).await;
+        self.driver.end(running, call.bytes(), result)
     }
 }
 
-fn link(linker: &mut Linker<CallState>, loaded: &Loaded) -> wasmtime::Result<()> {
-    if loaded.imports_wasi() {
-        link_wasi(linker)?;
-    }
+fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     CatalogerPlugin::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
@@ -254,20 +170,20 @@ impl Cataloger for WasmCataloger {
     async fn interests(&self) -> Result<Vec<Interest>, PluginError> {
         match self.run(Call::Interests, Arc::default()).await? {
             Returned::Interests(interests) if interests.len() <= INTERESTS => Ok(interests),
-            _ => Err(self.bad("interests", format!("more than {INTERESTS} interests"))),
+            _ => Err(self.driver.bad("interests", format!("more than {INTERESTS} interests"))),
         }
     }
 
     async fn catalog(&self, files: &[Matched]) -> Result<Cataloged, CatalogError> {
         let bridge: Arc<SilentBridge> = Arc::default();
         let Returned::Packages(packages) = self.run(Call::Catalog(files), bridge.clone()).await? else {
-            return Err(self.bad("catalog", "an answer to another call".to_owned()).into());
+            return Err(self.driver.bad("catalog", "an answer to another call".to_owned()).into());
         };
         let packages = packages.map_err(|message| CatalogError::Failed {
-            plugin: self.name.clone(),
+            plugin: self.driver.name.clone(),
             message,
         })?;
-        check_packages(&packages).map_err(|why| self.bad("catalog", why))?;
+        check_packages(&packages).map_err(|why| self.driver.bad("catalog", why))?;
         Ok(Cataloged {
             packages,
             warnings: bridge.warnings(),
@@ -275,11 +191,6 @@ impl Cataloger for WasmCataloger {
     }
 
     fn component(&self) -> Component {
-        Component {
-            name: self.name.clone(),
-            digest: self.digest,
-            world: format!("kiln:plugin/{}@{}", WORLD.name, WORLD.version),
-            grants: Vec::new(),
-        }
+        self.driver.component()
     }
 }

@@ -9,9 +9,12 @@ use kiln_plugin as port;
 use crate::v0_1::bindings::api::kiln::plugin::build;
 use crate::v0_1::bindings::api::kiln::plugin::content;
 use crate::v0_1::bindings::api::kiln::plugin::graph as wit;
+use crate::v0_1::bindings::api::kiln::plugin::http;
 use crate::v0_1::bindings::api::kiln::plugin::log;
 use crate::v0_1::bindings::api::kiln::plugin::lowering;
+use crate::v0_1::bindings::api::kiln::plugin::objects;
 use crate::v0_1::bindings::api::kiln::plugin::types;
+use crate::v0_1::bindings::cache::exports::kiln::plugin::cache;
 
 /// Turns a value of one side into the same value of the other.
 pub(crate) trait Convert<T> {
@@ -47,7 +50,7 @@ macro_rules! same {
         }
     )* };
 }
-same!(String, bool, u8, u32, u64, i64);
+same!(String, bool, u8, u16, u32, u64, i64);
 
 /// Records with the same fields on both sides.
 macro_rules! record {
@@ -359,6 +362,59 @@ variants!(
         Other
     }
 );
+
+record!(
+    port::HttpRequest,
+    http::Request {
+        method,
+        url,
+        headers,
+        body,
+        auth
+    }
+);
+record!(port::HttpResponse, http::Response { status, headers, body });
+record!(
+    port::ObjectInfo,
+    objects::ObjectInfo {
+        key,
+        size,
+        modified,
+        etag
+    }
+);
+record!(port::BlobRef, cache::BlobRef { digest, size });
+
+impl Convert<port::Condition> for objects::Condition {
+    fn convert(self) -> port::Condition {
+        match self {
+            Self::Always => port::Condition::Always,
+            Self::Absent => port::Condition::Absent,
+            Self::Matches(etag) => port::Condition::Matches(etag),
+        }
+    }
+}
+
+impl Convert<port::GetPlan> for cache::GetPlan {
+    fn convert(self) -> port::GetPlan {
+        match self {
+            Self::Miss => port::GetPlan::Miss,
+            Self::Object(key) => port::GetPlan::Object(key),
+            Self::Http(request) => port::GetPlan::Http(request.convert()),
+        }
+    }
+}
+
+impl Convert<port::PutPlan> for cache::PutPlan {
+    fn convert(self) -> port::PutPlan {
+        match self {
+            Self::Present => port::PutPlan::Present,
+            Self::Object(key) => port::PutPlan::Object(key),
+            Self::Http(request) => port::PutPlan::Http(request.convert()),
+            Self::Multipart((part, requests)) => port::PutPlan::Multipart(part, requests.convert()),
+        }
+    }
+}
 
 impl Convert<image::Platform> for types::Platform {
     /// Normalises: the names come from a plugin.

@@ -1,34 +1,24 @@
 //! Scanners of this version.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
-use kiln_image::Digest;
-use kiln_plugin::CallUse;
 use kiln_plugin::Component;
 use kiln_plugin::FileTree;
-use kiln_plugin::Limits;
-use kiln_plugin::Memo;
 use kiln_plugin::PackageInfo;
 use kiln_plugin::PluginError;
 use kiln_plugin::ScanDocument;
 use kiln_plugin::ScanError;
 use kiln_plugin::Scanned;
 use kiln_plugin::Scanner;
-use kiln_plugin::Usage;
 use wasmtime::Store;
-use wasmtime::UpdateDeadline;
 use wasmtime::component::HasSelf;
 use wasmtime::component::Linker;
 use wasmtime::component::Resource;
 
 use crate::Runtime;
 use crate::call::CallState;
-use crate::call::LimitHit;
 use crate::call::Session;
-use crate::call::link_wasi;
-use crate::call::plugin_error;
 use crate::call::within;
 use crate::component::Loaded;
 use crate::component::World;
@@ -38,6 +28,7 @@ use crate::v0_1::bindings::scanner::ScannerPluginPre;
 use crate::v0_1::bindings::scanner::exports::kiln::plugin::scanner as wit;
 use crate::v0_1::cataloger::check_packages;
 use crate::v0_1::cataloger::package;
+use crate::v0_1::driver::Driver;
 use crate::v0_1::silent::SilentBridge;
 
 const WORLD: World = World {
@@ -54,38 +45,16 @@ const DOCUMENTS: usize = 16;
 
 /// A scanner that is a component.
 pub(crate) struct WasmScanner {
-    runtime: Runtime,
-    name: String,
-    digest: Digest,
+    driver: Driver,
     pre: ScannerPluginPre<CallState>,
-    limits: Limits,
 }
 
 impl WasmScanner {
     /// Fits the component to the world.
     pub(crate) fn new(runtime: Runtime, loaded: Loaded) -> Result<Self, PluginError> {
-        let engine = &runtime.shared.engine;
-        let wrong = |problems: Vec<String>| PluginError::WrongWorld {
-            plugin: loaded.name.clone(),
-            world: format!("{}@{}", WORLD.name, WORLD.version),
-            problems,
-        };
-        let problems = WORLD.problems(engine, &loaded.component);
-        if !problems.is_empty() {
-            return Err(wrong(problems));
-        }
-        let mut linker = Linker::new(engine);
-        let pre = link(&mut linker, &loaded)
-            .and_then(|()| linker.instantiate_pre(&loaded.component))
-            .and_then(ScannerPluginPre::new)
-            .map_err(|error| wrong(vec![format!("{error:#}")]))?;
-        Ok(Self {
-            limits: runtime.shared.config.scanner,
-            runtime,
-            name: loaded.name,
-            digest: loaded.digest,
-            pre,
-        })
+        let limits = runtime.shared.config.scanner;
+        let (driver, pre) = Driver::fit(runtime, loaded, (&WORLD, limits), link, ScannerPluginPre::new)?;
+        Ok(Self { driver, pre })
     }
 
     async fn run(
@@ -94,68 +63,16 @@ impl WasmScanner {
         options: &[(String, String)],
         bridge: Arc<SilentBridge>,
     ) -> Result<Result<wit::Report, String>, PluginError> {
-        let permits = Arc::clone(&self.runtime.shared.permits);
-        let mut session = Session::new(bridge, Some(root), self.limits, permits);
-        session.wait_for_room().await;
-        let started = Instant::now();
-        let clock = session.clock.clone();
-        let failed = |error: &wasmtime::Error, panic: Option<&str>| {
-            plugin_error(&self.name, CALL, &self.limits, error, panic)
-        };
-        let state = CallState::new(session, self.limits, &self.digest);
-        let mut store = self.store(state).map_err(|error| failed(&error, None))?;
-        let invoked = invoke(&self.pre, &mut store, options);
-        let result = within(&clock, self.limits.wall, invoked).await;
-        let left = store.get_fuel().unwrap_or_default();
-        let state = store.into_data();
-        if let Some(ledger) = &self.runtime.ledger {
-            let usage = Usage {
-                fuel: self.limits.fuel.saturating_sub(left),
-                wall: started.elapsed(),
-                peak_memory: state.used.peak_memory,
-                host_calls: state.session.calls,
-                bytes: state.session.bytes,
-                memo_hit: false,
-            };
-            let call = CallUse {
-                call: CALL.to_owned(),
-                usage,
-                memo: Memo::Off,
-                answers: Vec::new(),
-            };
-            ledger.called(&self.name, call);
-        }
-        result.map_err(|error| failed(&error, state.panic()))
-    }
-
-    fn store(&self, state: CallState) -> wasmtime::Result<Store<CallState>> {
-        let limits = self.limits;
-        let clock = state.session.clock.clone();
-        let mut store = Store::new(&self.runtime.shared.engine, state);
-        store.limiter(|state| &mut state.used);
-        store.set_fuel(limits.fuel)?;
-        store.set_hostcall_fuel(usize::try_from(limits.output).unwrap_or(usize::MAX));
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| match clock.taken() >= limits.wall {
-            true => Err(LimitHit(kiln_plugin::Limit::Wall).into()),
-            false => Ok(UpdateDeadline::Yield(1)),
-        });
-        Ok(store)
-    }
-
-    fn bad(&self, why: String) -> PluginError {
-        PluginError::BadOutput {
-            plugin: self.name.clone(),
-            call: CALL.to_owned(),
-            why,
-        }
+        let session = self.driver.session(bridge, Some(root));
+        let mut running = self.driver.begin(CALL, session).await?;
+        let clock = running.clock.clone();
+        let invoked = invoke(&self.pre, &mut running.store, options);
+        let result = within(&clock, self.driver.limits.wall, invoked).await;
+        self.driver.end(running, 0, result)
     }
 }
 
-fn link(linker: &mut Linker<CallState>, loaded: &Loaded) -> wasmtime::Result<()> {
-    if loaded.imports_wasi() {
-        link_wasi(linker)?;
-    }
+fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     ScannerPlugin::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
@@ -214,7 +131,7 @@ impl Scanner for WasmScanner {
         let bridge: Arc<SilentBridge> = Arc::default();
         let report = self.run(root, options, bridge.clone()).await?;
         let report = report.map_err(|message| ScanError::Failed {
-            plugin: self.name.clone(),
+            plugin: self.driver.name.clone(),
             message,
         })?;
         let packages: Vec<PackageInfo> = report.packages.into_iter().map(package).collect();
@@ -223,8 +140,8 @@ impl Scanner for WasmScanner {
             data: document.data,
         };
         let documents: Vec<ScanDocument> = report.documents.into_iter().map(document).collect();
-        check_packages(&packages).map_err(|why| self.bad(why))?;
-        check_documents(&documents).map_err(|why| self.bad(why))?;
+        check_packages(&packages).map_err(|why| self.driver.bad(CALL, why))?;
+        check_documents(&documents).map_err(|why| self.driver.bad(CALL, why))?;
         Ok(Scanned {
             packages,
             documents,
@@ -233,12 +150,7 @@ impl Scanner for WasmScanner {
     }
 
     fn component(&self) -> Component {
-        Component {
-            name: self.name.clone(),
-            digest: self.digest,
-            world: format!("kiln:plugin/{}@{}", WORLD.name, WORLD.version),
-            grants: Vec::new(),
-        }
+        self.driver.component()
     }
 }
 

@@ -9,6 +9,7 @@ use kiln_graph::Definition;
 use kiln_graph::Input;
 use kiln_graph::Source;
 use kiln_image::Platform;
+use kiln_plugin::CacheBridge;
 use kiln_plugin::Diagnostic;
 use kiln_plugin::Failure;
 use kiln_plugin::FileTree;
@@ -26,12 +27,22 @@ const WARNINGS: usize = 100;
 const LONGEST: usize = 500;
 
 /// Denies everything: `describe` is about the plugin, not about a build.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct SilentBridge {
     warnings: Mutex<Vec<String>>,
+    /// Who hears the log besides.
+    told: Option<Arc<dyn CacheBridge>>,
 }
 
 impl SilentBridge {
+    /// Returns a bridge whose log is heard.
+    pub(crate) fn telling(told: Arc<dyn CacheBridge>) -> Self {
+        Self {
+            told: Some(told),
+            ..Self::default()
+        }
+    }
+
     /// Returns what the plugin warned of.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +86,9 @@ impl FrontendBridge for SilentBridge {
 
     fn log(&self, level: LogLevel, message: &str) {
         tracing::debug!(?level, message, "a plugin describes itself");
+        if let Some(told) = &self.told {
+            told.log(level, message);
+        }
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if level == LogLevel::Warn && warnings.len() < WARNINGS {
             warnings.push(message.chars().take(LONGEST).collect());
