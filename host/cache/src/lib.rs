@@ -3,7 +3,9 @@
 //!
 //! Knows digests, manifests and the solver's keys; never what a step does, nor how a layer becomes a directory.
 
+mod adapter_spec;
 mod backend;
+mod bucket;
 mod chunks;
 mod config;
 mod error;
@@ -19,10 +21,14 @@ mod objects_spec;
 mod registry;
 mod spec;
 
+pub use crate::adapter_spec::AdapterPlace;
 pub use crate::backend::Backend;
 pub use crate::backend::BlobSink;
 pub use crate::backend::CacheImage;
 pub use crate::backend::LayerInfo;
+pub use crate::bucket::Bucket;
+pub use crate::bucket::BucketObject;
+pub use crate::bucket::When;
 pub use crate::chunks::Chunk;
 pub use crate::chunks::pack;
 pub use crate::config::CacheConfig;
@@ -42,7 +48,10 @@ pub use crate::inline::INLINE_KEY;
 pub use crate::inline::inline;
 pub use crate::inline::inline_caches;
 pub use crate::local::LocalBackend;
+pub use crate::manifest::DOCUMENT;
 pub use crate::manifest::ManifestForm;
+pub use crate::manifest::read_config;
+pub use crate::manifest::write_config;
 pub use crate::mounts::MountSnapshot;
 pub use crate::mounts_spec::MountsTo;
 pub use crate::objects::ObjectBackend;

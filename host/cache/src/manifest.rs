@@ -15,6 +15,7 @@ use kiln_image::MediaType;
 use crate::backend::CacheImage;
 use crate::backend::LayerInfo;
 use crate::config::CacheConfig;
+use crate::config::LayerAnnotations;
 use crate::error::CacheError;
 
 /// The diff ID, in a layer's descriptor.
@@ -155,8 +156,25 @@ fn facts(entries: &[Descriptor]) -> BTreeMap<Digest, LayerInfo> {
     known.collect()
 }
 
+/// Writes the document of a cache that has no manifest: with facts about the layers inside.
+pub fn write_config(image: &CacheImage) -> Vec<u8> {
+    let mut config = image.config.clone();
+    for layer in &mut config.layers {
+        layer.annotations = image.layers.get(&layer.blob).map(|info| LayerAnnotations {
+            media_type: info.descriptor.media_type.clone(),
+            diff_id: Some(info.diff_id),
+            size: info.descriptor.size,
+            created_at: info.created,
+        });
+    }
+    serde_json::to_vec(&config).expect("a document serialises to JSON")
+}
+
 /// Reads the document; what its layers' own annotations say is added to `layers`.
-pub(crate) fn read_config(
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn read_config(
     bytes: &[u8],
     mut layers: BTreeMap<Digest, LayerInfo>,
 ) -> Result<CacheImage, String> {
@@ -172,7 +190,7 @@ pub(crate) fn read_config(
 }
 
 /// Most bytes of a manifest or document that is read.
-pub(crate) const DOCUMENT: u64 = 32 << 20;
+pub const DOCUMENT: u64 = 32 << 20;
 /// Most images of an index that are asked for caches of their own.
 const IMAGES: usize = 64;
 

@@ -75,6 +75,11 @@ impl Location {
                 beside.names.iter_mut().for_each(|name| name.push_str(SUFFIX));
                 Some(Self::Objects(beside))
             }
+            Self::Adapter(adapter) => {
+                let mut beside = adapter.clone();
+                beside.names.iter_mut().for_each(|name| name.push_str(SUFFIX));
+                Some(Self::Adapter(beside))
+            }
             Self::Local { .. } | Self::Inline => None,
         }
     }
@@ -119,8 +124,8 @@ mod tests {
 
     #[test]
     fn exports_are_asked_for_and_imports_are_not() {
-        let to = |text: &str| CacheTo::parse(&fields(text), &BTreeMap::new()).map(|to| to.mounts);
-        let from = |text: &str| CacheFrom::parse(&fields(text), &BTreeMap::new()).map(|from| from.mounts);
+        let to = |text: &str| CacheTo::parse(&fields(text), &BTreeMap::new(), &|_| false).map(|to| to.mounts);
+        let from = |text: &str| CacheFrom::parse(&fields(text), &BTreeMap::new(), &|_| false).map(|from| from.mounts);
         let bound = Some(MountsTo { max_size: 1 << 20 });
         assert_eq!(to("type=local,dest=/c"), Ok(None));
         assert_eq!(
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn they_are_beside_the_cache() {
         let from = |text: &str| {
-            let from = CacheFrom::parse(&fields(text), &BTreeMap::new()).expect(text);
+            let from = CacheFrom::parse(&fields(text), &BTreeMap::new(), &|_| false).expect(text);
             from.location.of_mounts()
         };
         let Some(Location::Local { tag, .. }) = from("type=local,src=/c,tag=main") else {

@@ -29,7 +29,6 @@ use tokio::io::AsyncReadExt;
 use crate::backend::Backend;
 use crate::backend::BlobSink;
 use crate::backend::CacheImage;
-use crate::config::LayerAnnotations;
 use crate::error::CacheError;
 use crate::manifest;
 use crate::objects_spec::ObjectKind;
@@ -57,14 +56,9 @@ impl ObjectBackend {
     /// # Errors
     /// When what is given does not suffice to speak to it.
     pub fn open(spec: &Objects) -> Result<Self, CacheError> {
-        let store = match spec.kind {
-            ObjectKind::S3 => open_s3(spec),
-            ObjectKind::Azblob => open_azblob(spec),
-        };
-        let store = store.map_err(|error| failed(spec, &error))?;
         Ok(Self {
             spec: spec.clone(),
-            store,
+            store: open_store(spec)?,
         })
     }
 
@@ -155,43 +149,96 @@ impl ObjectBackend {
         let age = Timestamp::now().as_second() - meta.last_modified.timestamp();
         Duration::from_secs(u64::try_from(age).unwrap_or_default()) < refresh
     }
+}
 
-    async fn put_in_pieces(&self, path: &Path, file: &FilePath) -> Result<(), CacheError> {
-        let unreadable = |error| CacheError::io("read", file, error);
-        let upload = self
-            .store
-            .put_multipart(path)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
-        let mut source = tokio::fs::File::open(file).await.map_err(unreadable)?;
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            let mut bounded = (&mut source).take(PIECE as u64);
-            let length = bounded.read_to_end(&mut piece).await;
-            let sent = match length {
-                Ok(0) => break,
-                Ok(_) => {
-                    upload.put(Bytes::from(piece));
-                    upload
-                        .wait_for_capacity(self.spec.uploads)
-                        .await
-                        .map_err(|error| self.failed(&error))
-                }
-                Err(error) => Err(unreadable(error)),
-            };
-            if let Err(error) = sent {
-                // The bucket forgets the pieces in time if it does not hear of it.
-                drop(upload.abort().await);
-                return Err(error);
-            }
-        }
-        upload
-            .finish()
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(&error))
+/// Opens the store that a bucket is in.
+///
+/// # Errors
+/// When what is given does not suffice to speak to it.
+pub(crate) fn open_store(spec: &Objects) -> Result<Arc<dyn ObjectStore>, CacheError> {
+    let store = match spec.kind {
+        ObjectKind::S3 => open_s3(spec),
+        ObjectKind::Azblob => open_azblob(spec),
+    };
+    store.map_err(|error| failed(spec, &error))
+}
+
+/// Sends a file: in one piece when it is small, else in several.
+///
+/// # Errors
+/// The file cannot be read, or the bucket not written.
+pub(crate) async fn put_file(
+    (store, spec): (&Arc<dyn ObjectStore>, &Objects),
+    path: &Path,
+    (file, size): (&FilePath, u64),
+) -> Result<(), CacheError> {
+    if size > PIECE as u64 {
+        return put_in_pieces((store, spec), path, file).await;
     }
+    let bytes = tokio::fs::read(file).await;
+    let bytes = bytes.map_err(|error| CacheError::io("read", file, error))?;
+    let put = store.put(path, Bytes::from(bytes).into()).await;
+    put.map(drop).map_err(|error| failed(spec, &error))
+}
+
+/// Hands over an object's bytes from `offset` on.
+///
+/// # Errors
+/// As `map` says, or what the sink says.
+pub(crate) async fn get_into(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    offset: u64,
+    sink: &mut BlobSink<'_>,
+    map: &(dyn Fn(object_store::Error) -> CacheError + Sync),
+) -> Result<(), CacheError> {
+    let options = GetOptions {
+        range: (offset > 0).then_some(GetRange::Offset(offset)),
+        ..GetOptions::default()
+    };
+    let found = store.get_opts(path, options).await.map_err(map)?;
+    let mut pieces = found.into_stream();
+    while let Some(piece) = pieces.try_next().await.map_err(map)? {
+        let stopped = |error| CacheError::io("write", path.to_string(), error);
+        sink(&piece).map_err(stopped)?;
+    }
+    Ok(())
+}
+
+async fn put_in_pieces(
+    (store, spec): (&Arc<dyn ObjectStore>, &Objects),
+    path: &Path,
+    file: &FilePath,
+) -> Result<(), CacheError> {
+    let unreadable = |error| CacheError::io("read", file, error);
+    let upload = store
+        .put_multipart(path)
+        .await
+        .map_err(|error| failed(spec, &error))?;
+    let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
+    let mut source = tokio::fs::File::open(file).await.map_err(unreadable)?;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let mut bounded = (&mut source).take(PIECE as u64);
+        let length = bounded.read_to_end(&mut piece).await;
+        let sent = match length {
+            Ok(0) => break,
+            Ok(_) => {
+                upload.put(Bytes::from(piece));
+                upload
+                    .wait_for_capacity(spec.uploads)
+                    .await
+                    .map_err(|error| failed(spec, &error))
+            }
+            Err(error) => Err(unreadable(error)),
+        };
+        if let Err(error) = sent {
+            // The bucket forgets the pieces in time if it does not hear of it.
+            drop(upload.abort().await);
+            return Err(error);
+        }
+    }
+    upload.finish().await.map(drop).map_err(|error| failed(spec, &error))
 }
 
 fn retry(spec: &Objects) -> RetryConfig {
@@ -222,7 +269,7 @@ fn open_azblob(spec: &Objects) -> object_store::Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(builder.build()?))
 }
 
-fn failed(spec: &Objects, error: &object_store::Error) -> CacheError {
+pub(crate) fn failed(spec: &Objects, error: &object_store::Error) -> CacheError {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -285,45 +332,16 @@ impl Backend for ObjectBackend {
 
     async fn put(&self, blob: &Descriptor, file: &FilePath) -> Result<(), CacheError> {
         let path = self.blob(&blob.digest);
-        if blob.size > PIECE as u64 {
-            return self.put_in_pieces(&path, file).await;
-        }
-        let bytes = tokio::fs::read(file).await;
-        let bytes = bytes.map_err(|error| CacheError::io("read", file, error))?;
-        let put = self.store.put(&path, Bytes::from(bytes).into()).await;
-        put.map(drop).map_err(|error| self.failed(&error))
+        put_file((&self.store, &self.spec), &path, (file, blob.size)).await
     }
 
     async fn get(&self, blob: &Descriptor, offset: u64, sink: &mut BlobSink<'_>) -> Result<(), CacheError> {
         let failed = |error: object_store::Error| self.blob_failed(blob, &error);
-        let options = GetOptions {
-            range: (offset > 0).then_some(GetRange::Offset(offset)),
-            ..GetOptions::default()
-        };
-        let found = self
-            .store
-            .get_opts(&self.blob(&blob.digest), options)
-            .await
-            .map_err(failed)?;
-        let mut pieces = found.into_stream();
-        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
-            let stopped = |error| CacheError::io("write", blob.digest.to_string(), error);
-            sink(&piece).map_err(stopped)?;
-        }
-        Ok(())
+        get_into(&self.store, &self.blob(&blob.digest), offset, sink, &failed).await
     }
 
     async fn commit(&self, image: &CacheImage) -> Result<(), CacheError> {
-        let mut config = image.config.clone();
-        for layer in &mut config.layers {
-            layer.annotations = image.layers.get(&layer.blob).map(|info| LayerAnnotations {
-                media_type: info.descriptor.media_type.clone(),
-                diff_id: Some(info.diff_id),
-                size: info.descriptor.size,
-                created_at: info.created,
-            });
-        }
-        let bytes = Bytes::from(serde_json::to_vec(&config).expect("a document serialises to JSON"));
+        let bytes = Bytes::from(manifest::write_config(image));
         for name in &self.spec.names {
             let path = Path::from(self.spec.manifest(name));
             let put = self.store.put(&path, bytes.clone().into()).await;

@@ -27,6 +27,8 @@ pub struct Objects {
     pub(crate) options: BTreeMap<String, String>,
     /// Bucket or container, for people.
     bucket: String,
+    /// What stands before everything.
+    pub(crate) prefix: String,
     /// What stands before a blob's digest.
     pub(crate) blobs: String,
     /// What stands before a cache's name.
@@ -159,6 +161,7 @@ impl Objects {
         Ok(Self {
             kind: ObjectKind::S3,
             bucket,
+            prefix: prefix.clone(),
             blobs: part(attrs, "blobs_prefix", "blobs/"),
             manifests: part(attrs, "manifests_prefix", "manifests/"),
             names: names(attrs),
@@ -208,9 +211,7 @@ impl Objects {
             .unwrap_or_default();
         let mut part = |key: &str, default: &str| {
             let part = attrs.take(key).unwrap_or_else(|| default.to_owned());
-            let whole = format!("{prefix}/{part}");
-            let names: Vec<&str> = whole.split('/').filter(|name| !name.is_empty()).collect();
-            names.join("/") + "/"
+            folder(&format!("{prefix}/{part}"))
         };
         let (blobs, manifests) = (
             part("blobs_prefix", "blobs"),
@@ -219,6 +220,7 @@ impl Objects {
         Ok(Self {
             kind: ObjectKind::Azblob,
             bucket: format!("{account}/{container}"),
+            prefix: folder(&prefix),
             blobs,
             manifests,
             names: names(attrs),
@@ -240,7 +242,14 @@ fn of_environment(env: &BTreeMap<String, String>, cloud: &str) -> BTreeMap<Strin
         .collect()
 }
 
-fn names(attrs: &mut Attrs) -> Vec<String> {
+/// Returns a path without doubled slashes and with one at its end; nothing stays nothing.
+fn folder(path: &str) -> String {
+    let names = path.split('/').filter(|name| !name.is_empty());
+    names.map(|name| format!("{name}/")).collect()
+}
+
+/// Takes the names of a cache.
+pub(crate) fn names(attrs: &mut Attrs) -> Vec<String> {
     let given = attrs.take("name").unwrap_or_else(|| "buildkit".to_owned());
     given
         .split(';')

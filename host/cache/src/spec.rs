@@ -8,6 +8,7 @@ use kiln_image::Compression;
 use kiln_image::Digest;
 use kiln_image::Reference;
 
+use crate::adapter_spec::AdapterPlace;
 use crate::manifest::ManifestForm;
 use crate::mounts_spec;
 use crate::mounts_spec::MOUNTS;
@@ -50,6 +51,8 @@ pub enum Location {
     },
     /// A bucket.
     Objects(Box<Objects>),
+    /// Wherever a plugin keeps it.
+    Adapter(Box<AdapterPlace>),
     /// Inside the image itself.
     Inline,
 }
@@ -139,12 +142,16 @@ const TO_TYPES: &[&str] = &["local", "registry", "inline", "s3", "azblob"];
 const FROM_TYPES: &[&str] = &["local", "registry", "s3", "azblob"];
 
 impl CacheTo {
-    /// Reads the fields of one `--cache-to`.
+    /// Reads the fields of one `--cache-to`. `is_plugin` tells whether a type is the name of a plugin.
     ///
     /// # Errors
     /// When they say nothing that can be done.
-    pub fn parse(fields: &[String], env: &BTreeMap<String, String>) -> Result<Self, SpecError> {
-        let mut attrs = Attrs::read(fields, TO_TYPES)?;
+    pub fn parse(
+        fields: &[String],
+        env: &BTreeMap<String, String>,
+        is_plugin: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, SpecError> {
+        let mut attrs = Attrs::read(fields, TO_TYPES, is_plugin)?;
         let location = match attrs.kind.as_str() {
             "local" => Location::Local {
                 path: attrs.required("dest")?.into(),
@@ -155,7 +162,11 @@ impl CacheTo {
             "registry" => attrs.registry()?,
             "s3" => Location::Objects(Box::new(Objects::s3(&mut attrs, env)?)),
             "azblob" => Location::Objects(Box::new(Objects::azblob(&mut attrs, env)?)),
-            _ => Location::Inline,
+            "inline" => Location::Inline,
+            _ => {
+                let shared = [&["mode", "ignore-error"], MOUNTS].concat();
+                Location::Adapter(Box::new(AdapterPlace::take(&mut attrs, &shared, env)?))
+            }
         };
         let mode = attrs.mode(&location)?;
         let ignore_error = attrs.flag("ignore-error")?.unwrap_or_default();
@@ -190,7 +201,7 @@ impl CacheTo {
             Location::Local { .. } => &["dest", "tag", "reset"],
             Location::Registry { .. } => &["ref", "registry.insecure"],
             Location::Objects(_) => attrs.bucket_keys(),
-            Location::Inline => &[],
+            Location::Adapter(_) | Location::Inline => &[],
         };
         let shared: &[&str] = match has_manifest {
             false => &["mode", "ignore-error"],
@@ -214,12 +225,16 @@ impl CacheTo {
 }
 
 impl CacheFrom {
-    /// Reads the fields of one `--cache-from`.
+    /// Reads the fields of one `--cache-from`. `is_plugin` tells whether a type is the name of a plugin.
     ///
     /// # Errors
     /// When they say nothing that can be done.
-    pub fn parse(fields: &[String], env: &BTreeMap<String, String>) -> Result<Self, SpecError> {
-        let mut attrs = Attrs::read(fields, FROM_TYPES)?;
+    pub fn parse(
+        fields: &[String],
+        env: &BTreeMap<String, String>,
+        is_plugin: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, SpecError> {
+        let mut attrs = Attrs::read(fields, FROM_TYPES, is_plugin)?;
         let (location, own): (_, &[&str]) = match attrs.kind.as_str() {
             "local" => {
                 let location = Location::Local {
@@ -238,7 +253,12 @@ impl CacheFrom {
                 let objects = Objects::azblob(&mut attrs, env)?;
                 (Location::Objects(Box::new(objects)), Objects::AZBLOB)
             }
-            _ => (attrs.registry()?, &["ref", "registry.insecure"]),
+            "registry" => (attrs.registry()?, &["ref", "registry.insecure"]),
+            _ => {
+                let shared = [&["timeout"], MOUNTS].concat();
+                let adapter = AdapterPlace::take(&mut attrs, &shared, env)?;
+                (Location::Adapter(Box::new(adapter)), &[])
+            }
         };
         let timeout = attrs.timeout()?;
         let mounts = mounts_spec::mounts(&mut attrs, true)?;
@@ -258,7 +278,24 @@ pub(crate) struct Attrs {
 }
 
 impl Attrs {
-    fn read(fields: &[String], types: &'static [&'static str]) -> Result<Self, SpecError> {
+    pub(crate) fn of(kind: String, attrs: BTreeMap<String, String>) -> Self {
+        Self { kind, attrs }
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Returns the names of the parameters that were not taken yet.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.attrs.keys().cloned().collect()
+    }
+
+    fn read(
+        fields: &[String],
+        types: &'static [&'static str],
+        is_plugin: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, SpecError> {
         if let [reference] = fields
             && !reference.contains('=')
         {
@@ -277,21 +314,21 @@ impl Attrs {
             }
         }
         let kind = attrs.remove("type").unwrap_or_else(|| "registry".to_owned());
-        if types.contains(&kind.as_str()) {
+        if types.contains(&kind.as_str()) || is_plugin(&kind) {
             return Ok(Self { kind, attrs });
         }
         Err(SpecError::Type {
             hint: hint(&kind, types),
             name: kind,
             expected: if types.contains(&"inline") {
-                "local, registry, inline, s3 or azblob"
+                "local, registry, inline, s3 or azblob, or the name of a plugin"
             } else {
-                "local, registry, s3 or azblob"
+                "local, registry, s3 or azblob, or the name of a plugin"
             },
         })
     }
 
-    fn bucket_keys(&self) -> &'static [&'static str] {
+    pub(crate) fn bucket_keys(&self) -> &'static [&'static str] {
         match self.kind.as_str() {
             "s3" => Objects::S3,
             _ => Objects::AZBLOB,
@@ -423,7 +460,7 @@ impl Attrs {
         Ok(read.unwrap_or(PATIENCE))
     }
 
-    fn finish(&self, known: &[&str]) -> Result<(), SpecError> {
+    pub(crate) fn finish(&self, known: &[&str]) -> Result<(), SpecError> {
         let Some(key) = self.attrs.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };
@@ -503,7 +540,7 @@ mod tests {
 
     #[test]
     fn defaults_are_buildkits() {
-        let to = CacheTo::parse(&fields("type=local,dest=/c"), &BTreeMap::new()).expect("it is valid");
+        let to = CacheTo::parse(&fields("type=local,dest=/c"), &BTreeMap::new(), &|_| false).expect("it is valid");
         assert_eq!(to.mode, Mode::Min);
         assert_eq!(to.form, ManifestForm::Image);
         assert_eq!(to.compression, Compression::Gzip);
@@ -511,7 +548,7 @@ mod tests {
             panic!("a directory")
         };
         assert_eq!((tag.as_str(), reset), ("latest", false));
-        let from = CacheFrom::parse(&fields("example.com/app:cache"), &BTreeMap::new())
+        let from = CacheFrom::parse(&fields("example.com/app:cache"), &BTreeMap::new(), &|_| false)
             .expect("a bare name is a registry's");
         assert!(matches!(
             from.location,
@@ -525,7 +562,7 @@ mod tests {
         let to: &[(&str, &str)] = &[
             (
                 "type=locl,dest=/c",
-                "`locl` is not a cache type (did you mean `local`?) (expected local, registry, inline, s3 or azblob)",
+                "`locl` is not a cache type (did you mean `local`?) (expected local, registry, inline, s3 or azblob, or the name of a plugin)",
             ),
             ("type=local", "dest is required for local cache"),
             (
@@ -556,10 +593,10 @@ mod tests {
             ),
         ];
         for (given, expect) in to {
-            let error = CacheTo::parse(&fields(given), &BTreeMap::new()).expect_err(given);
+            let error = CacheTo::parse(&fields(given), &BTreeMap::new(), &|_| false).expect_err(given);
             assert_eq!(error.to_string(), *expect, "{given}");
         }
-        let error = CacheFrom::parse(&fields("type=local,src=/c,timeout=soon"), &BTreeMap::new())
+        let error = CacheFrom::parse(&fields("type=local,src=/c,timeout=soon"), &BTreeMap::new(), &|_| false)
             .expect_err("no duration");
         assert_eq!(
             error.to_string(),
@@ -618,7 +655,7 @@ mod tests {
             ),
         ];
         for (given, place, blob) in cases {
-            let to = CacheTo::parse(&fields(given), &variables()).expect(given);
+            let to = CacheTo::parse(&fields(given), &variables(), &|_| false).expect(given);
             let Location::Objects(objects) = &to.location else {
                 panic!("{given}")
             };
@@ -653,7 +690,7 @@ mod tests {
             ),
         ];
         for (given, expect) in cases {
-            let error = CacheTo::parse(&fields(given), &BTreeMap::new()).expect_err(given);
+            let error = CacheTo::parse(&fields(given), &BTreeMap::new(), &|_| false).expect_err(given);
             assert_eq!(error.to_string(), expect, "{given}");
         }
     }

@@ -47,6 +47,14 @@ pub enum FetchError {
         /// Why.
         reason: String,
     },
+    /// A request may not go where it leads.
+    #[error("failed to fetch {url}: {reason}")]
+    Refused {
+        /// The URL, without credentials.
+        url: String,
+        /// Why not, and what allows it.
+        reason: String,
+    },
     /// The server refuses.
     #[error("failed to fetch {url}: invalid response status {status}{hint}")]
     Status {

@@ -1,4 +1,5 @@
-//! Files from http(s) servers and checkouts of git repositories, into directories.
+//! Files from http(s) servers and checkouts of git repositories, into directories; and requests in the name of
+//! plugins.
 //!
 //! Servers and repositories are hostile: everything is bounded, checked before it is used, and never an option of a
 //! program. Must not know stores, graphs or layers, and reads no environment: who calls decides what is kept.
@@ -8,6 +9,7 @@ mod config;
 mod error;
 mod git;
 mod http;
+mod requests;
 
 pub use caller::Caller;
 pub use caller::Nobody;
@@ -24,3 +26,9 @@ pub use http::Http;
 pub use http::HttpAnswer;
 pub use http::HttpSource;
 pub use http::Known;
+pub use requests::Answer;
+pub use requests::Outgoing;
+pub use requests::Reach;
+pub use requests::Requests;
+pub use requests::Rules;
+pub use requests::Sent;

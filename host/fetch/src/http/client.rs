@@ -71,21 +71,7 @@ impl Client {
     }
 
     fn build(&self) -> Result<reqwest::Client, String> {
-        let mut roots = RootCertStore::empty();
-        // A system without any is noticed when a certificate cannot be verified.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
-        let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(self.stall.min(CONNECT))
-            .no_proxy();
+        let builder = builder()?.connect_timeout(self.stall.min(CONNECT)).no_proxy();
         let builder = self.proxies.iter().cloned().fold(builder, ClientBuilder::proxy);
         builder.build().map_err(|error| reasons(&error))
     }
@@ -145,6 +131,23 @@ impl Client {
     }
 }
 
+/// Returns a client that trusts the system's certificates and follows no redirects by itself.
+pub(crate) fn builder() -> Result<ClientBuilder, String> {
+    let mut roots = RootCertStore::empty();
+    // A system without any is noticed when a certificate cannot be verified.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(Policy::none())
+        .referer(false))
+}
+
 /// Returns true when the credentials for `url` may be sent to `at`.
 pub(crate) fn may_know(url: &Url, at: &Url) -> bool {
     let upgraded = url.scheme() == "http"
@@ -156,7 +159,7 @@ pub(crate) fn may_know(url: &Url, at: &Url) -> bool {
 }
 
 /// Returns where an answer leads; an error is what stands there instead of a URL.
-fn redirect(response: &Response, from: &Url) -> Option<Result<Url, String>> {
+pub(crate) fn redirect(response: &Response, from: &Url) -> Option<Result<Url, String>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
@@ -167,7 +170,7 @@ fn redirect(response: &Response, from: &Url) -> Option<Result<Url, String>> {
     Some(to.ok_or_else(|| kiln_giturl::redact(&text)))
 }
 
-pub(super) fn failed(url: &Url, error: reqwest::Error) -> FetchError {
+pub(crate) fn failed(url: &Url, error: reqwest::Error) -> FetchError {
     FetchError::Connect {
         url: shown(url),
         reason: reasons(&error.without_url()),
@@ -175,7 +178,7 @@ pub(super) fn failed(url: &Url, error: reqwest::Error) -> FetchError {
 }
 
 /// Writes an error with its causes on one line.
-fn reasons(error: &dyn std::error::Error) -> String {
+pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -23,7 +23,11 @@ use crate::caller::header;
 use body::Body;
 pub(crate) use client::Call;
 pub(crate) use client::Client;
+pub(crate) use client::builder;
+pub(crate) use client::failed;
 pub(crate) use client::may_know;
+pub(crate) use client::reasons;
+pub(crate) use client::redirect;
 pub use source::HttpSource;
 
 /// Name of a secret with a whole `Authorization` header, before the host.
@@ -281,7 +285,7 @@ fn filename(source: &HttpSource, disposition: Option<&str>) -> String {
 }
 
 /// Returns the URL without what must not be shown.
-fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     redact(url.as_str())
 }
 
