@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kiln_cache::AdapterPlace;
+use kiln_engine::Adapters;
 use kiln_engine::Catalogers;
 use kiln_engine::Config;
 use kiln_engine::Engine;
 use kiln_engine::Finders;
 use kiln_engine::Frontends;
+use kiln_engine::OpenedAdapter;
 use kiln_engine::Snapshotter;
 use kiln_exec::Devices;
 use kiln_exec::Executor;
@@ -17,8 +20,11 @@ use kiln_exec::NativeExecutor;
 use kiln_exec::Network;
 use kiln_exec::OciExecutor;
 use kiln_image::Platform;
+use kiln_plugin::Authority;
 use kiln_plugin::Frontend;
+use kiln_plugin::Grant;
 use kiln_plugin::GrantedFrontend;
+use kiln_plugin::Grants;
 use kiln_plugin::Ledger;
 use kiln_plugin::MemoStore;
 use kiln_plugin::PluginError;
@@ -129,7 +135,8 @@ pub(crate) fn engine(around: &Surroundings, settings: &Settings, wanted: &Wanted
     let components = Arc::new(Components::new(&root, found, wanted)?);
     let config = Config {
         frontends: components.clone(),
-        catalogers: components,
+        catalogers: components.clone(),
+        adapters: components,
         platform: Platform::host(),
         parallelism,
         threads,
@@ -301,6 +308,7 @@ fn limited(
         (PluginKind::Frontend, &mut config.frontend),
         (PluginKind::Cataloger, &mut config.cataloger),
         (PluginKind::Scanner, &mut config.scanner),
+        (PluginKind::Cache, &mut config.cache),
     ];
     for (kind, own) in kinds {
         for limit in limits {
@@ -364,6 +372,69 @@ impl Catalogers for Components {
         let loaded = tokio::task::spawn_blocking(load).await;
         loaded.map_err(|error| unusable("builtin:cataloger", error.to_string()))?
     }
+}
+
+#[async_trait]
+impl Adapters for Components {
+    async fn open(&self, place: &AdapterPlace, ledger: &Ledger) -> Result<OpenedAdapter, PluginError> {
+        let found = self.resolver.find(&adapter_reference(&place.plugin)).await?;
+        let runtime = self.runtime().await?.with_ledger(ledger);
+        let mut authority = found.authority(&self.resolver.policies, ledger);
+        if authority.grants == Grants::All {
+            // What comes with the program reaches what the user names, and nothing else.
+            authority.grants = named_by(&place.config);
+        }
+        load_adapter(runtime, found, authority).await
+    }
+}
+
+/// Returns what a type of `--cache-to` is as a plugin's reference: a part of the program goes by its short name.
+fn adapter_reference(kind: &str) -> String {
+    match embedded::find(&format!("cache-{kind}")) {
+        Some(plugin) => format!("builtin:{}", plugin.name),
+        None => kind.to_owned(),
+    }
+}
+
+/// Returns the hosts of URLs, and the secrets, that the user's parameters name.
+fn named_by(config: &[(String, String)]) -> Grants {
+    let grants = config.iter().filter_map(|(key, value)| match key.as_str() {
+        "auth" => Some(Grant::Secret(value.clone())),
+        _ => kiln_plugin::source_host(value)
+            .filter(|_| value.starts_with("http"))
+            .map(Grant::Http),
+    });
+    grants.collect()
+}
+
+/// Loads a cache adapter that was found.
+///
+/// # Errors
+/// It is of another kind, or does not load.
+pub(crate) async fn load_adapter(
+    runtime: Runtime,
+    found: Resolved,
+    authority: Authority,
+) -> Result<OpenedAdapter, PluginError> {
+    if let Some(kind) = found.seen.kind.filter(|kind| *kind != PluginKind::Cache) {
+        let message = format!("it is a {kind}, and caches are kept by a cache adapter");
+        return Err(unusable(&found.name, message));
+    }
+    let asked: Vec<String> = found.seen.asks().iter().map(ToString::to_string).collect();
+    let (options, plugin) = (found.options, found.name.clone());
+    let (component, code) = (found.component, found.code);
+    // Compiling takes seconds when there is no machine code yet.
+    let compile = move || runtime.adapter(&found.name, &component, code);
+    let loaded = tokio::task::spawn_blocking(compile).await;
+    let adapter = loaded.map_err(|error| unusable(&plugin, error.to_string()))??;
+    authority
+        .ledger
+        .granted(&plugin, &asked, authority.grants.names());
+    Ok(OpenedAdapter {
+        adapter,
+        authority,
+        options,
+    })
 }
 
 #[async_trait]

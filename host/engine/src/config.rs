@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kiln_cache::AdapterPlace;
 use kiln_exec::Executor;
 use kiln_image::Platform;
+use kiln_plugin::Authority;
+use kiln_plugin::CacheAdapter;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Frontend;
 use kiln_plugin::Ledger;
@@ -59,6 +62,34 @@ pub trait Catalogers: Send + Sync {
     async fn open(&self, more: &[String], ledger: &Ledger) -> Result<Finders, PluginError>;
 }
 
+/// A cache adapter that was opened, with what it may do and what the user says of it everywhere.
+pub struct OpenedAdapter {
+    /// The adapter.
+    pub adapter: Arc<dyn CacheAdapter>,
+    /// What it may do.
+    pub authority: Authority,
+    /// Parameters that are not of one `--cache-to` alone.
+    pub options: Options,
+}
+
+impl std::fmt::Debug for OpenedAdapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedAdapter")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens cache adapters.
+#[async_trait]
+pub trait Adapters: Send + Sync {
+    /// Returns the adapter that keeps a cache. What it does is noted in `ledger`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be loaded.
+    async fn open(&self, place: &AdapterPlace, ledger: &Ledger) -> Result<OpenedAdapter, PluginError>;
+}
+
 /// How steps get layers as a file system that they may change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Snapshotter {
@@ -105,6 +136,8 @@ pub struct Config {
     pub frontends: Arc<dyn Frontends>,
     /// Opens catalogers.
     pub catalogers: Arc<dyn Catalogers>,
+    /// Opens cache adapters.
+    pub adapters: Arc<dyn Adapters>,
     /// How registries are talked to.
     pub registry: kiln_registry::Client,
     /// How files and repositories are fetched.

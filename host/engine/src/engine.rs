@@ -37,6 +37,7 @@ use crate::build::BuildContext;
 use crate::caches;
 use crate::caches::CacheMounts;
 use crate::caches::Imports;
+use crate::caches::Places;
 use crate::caches::Solved;
 use crate::config::Config;
 use crate::context::Wanted;
@@ -133,8 +134,9 @@ impl Engine {
         request: BuildRequest,
         sink: Arc<dyn Sink>,
     ) -> Result<BuildOutcome, BuildError> {
-        let imports = Imports::read(&request.cache_from, &self.config.registry, &self.layers, &sink).await;
-        let mounts = CacheMounts::new(&request.cache_from, &self.config.registry, &sink);
+        let places = Places::new(&self.config, &request);
+        let imports = Imports::read(&request.cache_from, &places, &self.layers, &sink).await;
+        let mounts = CacheMounts::new(&request.cache_from, &places, &sink);
         let mounts = Arc::new(mounts);
         loop {
             let caches = (imports.indexes(), mounts.clone());
@@ -163,7 +165,7 @@ impl Engine {
         question: &str,
         sink: Arc<dyn Sink>,
     ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-        let mounts = Arc::new(CacheMounts::new(&[], &self.config.registry, &sink));
+        let mounts = Arc::new(CacheMounts::new(&[], &Places::new(&self.config, &request), &sink));
         let (run, solver) = self.start(request, sink, (Vec::new(), mounts))?;
         let build = run.build.clone();
         let answer = run.ask(question).await;

@@ -156,6 +156,15 @@ impl Grants {
         }
     }
 
+    /// Tells whether a host (with or without a port) was granted by its own name, not by a pattern.
+    pub fn names_host(&self, host: &str) -> bool {
+        let exact = |grant: &Grant| matches!(grant, Grant::Http(name) if !name.contains('*') && host_matches(name, host));
+        match self {
+            Self::All => false,
+            Self::Only(grants) => grants.iter().any(exact),
+        }
+    }
+
     /// Tells whether `grant` is covered.
     pub fn allows(&self, grant: &Grant) -> bool {
         match self {

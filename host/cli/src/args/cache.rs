@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use kiln_cache::CacheFrom;
 use kiln_cache::CacheTo;
 use kiln_cache::Location;
+use kiln_plugin::Selection;
 
 use super::ArgError;
 use super::Surroundings;
+use crate::embedded;
 
 /// Build argument that asks for a cache inside the image, as buildx has it.
 const INLINE: &str = "BUILDKIT_INLINE_CACHE";
@@ -16,6 +18,7 @@ const INLINE: &str = "BUILDKIT_INLINE_CACHE";
 pub(crate) fn to(
     given: &[String],
     build_args: &[(String, String)],
+    plugins: &[Selection],
     around: &Surroundings,
 ) -> Result<Vec<CacheTo>, ArgError> {
     let env = clouds(around);
@@ -23,7 +26,7 @@ pub(crate) fn to(
     for text in given {
         for fields in specs("--cache-to", text)? {
             let mut cache =
-                CacheTo::parse(&fields, &env).map_err(|error| refused("--cache-to", text, error))?;
+                CacheTo::parse(&fields, &env, &|kind| is_plugin(kind, plugins)).map_err(|error| refused("--cache-to", text, error))?;
             place(&mut cache.location, around);
             if all.iter().any(|known| known.location == cache.location) {
                 return Err(ArgError::new(format!("duplicate cache export `{text}`")));
@@ -35,25 +38,33 @@ pub(crate) fn to(
         .iter()
         .any(|(key, value)| key == INLINE && matches!(value.as_str(), "1" | "true"));
     if asked && !all.iter().any(|cache| cache.location == Location::Inline) {
-        let inline = CacheTo::parse(&["type=inline".to_owned()], &env);
+        let inline = CacheTo::parse(&["type=inline".to_owned()], &env, &|_| false);
         all.extend(inline.ok());
     }
     Ok(all)
 }
 
 /// Reads all `--cache-from`.
-pub(crate) fn from(given: &[String], around: &Surroundings) -> Result<Vec<CacheFrom>, ArgError> {
+pub(crate) fn from(given: &[String], plugins: &[Selection], around: &Surroundings) -> Result<Vec<CacheFrom>, ArgError> {
     let env = clouds(around);
     let mut all = Vec::new();
     for text in given {
         for fields in specs("--cache-from", text)? {
             let mut cache =
-                CacheFrom::parse(&fields, &env).map_err(|error| refused("--cache-from", text, error))?;
+                CacheFrom::parse(&fields, &env, &|kind| is_plugin(kind, plugins)).map_err(|error| refused("--cache-from", text, error))?;
             place(&mut cache.location, around);
             all.push(cache);
         }
     }
     Ok(all)
+}
+
+/// Tells whether a type is a plugin: a part of the program, one that `--plugin` names, or a reference of its own.
+fn is_plugin(kind: &str, plugins: &[Selection]) -> bool {
+    let is_named = |plugin: &Selection| plugin.name.as_deref() == Some(kind) || plugin.reference.to_string() == kind;
+    embedded::find(&format!("cache-{kind}")).is_some()
+        || plugins.iter().any(is_named)
+        || kind.contains([':', '/'])
 }
 
 /// Returns the environment, with the keys of AWS' credentials file where it has none.

@@ -105,7 +105,8 @@ impl Prepared {
         let (mut entitlements, devices) = allow::parse(&args.access.allow)?;
         let options = options(&args.steps, &mut entitlements)?;
         let platforms = platforms(&args.platforms, platform, around)?;
-        let cache_to = cache::to(&args.cache.cache_to, &build_args, around)?;
+        let plugins = args.plugins.selections()?;
+        let cache_to = cache::to(&args.cache.cache_to, &build_args, &plugins, around)?;
         let main = context::main(&args.context, args.file.as_deref(), around)?;
         if args.access.ssh.is_empty() && context::is_ssh(&main.context) {
             // Without an agent the build says what is missing.
@@ -124,7 +125,7 @@ impl Prepared {
             contexts,
             options,
             no_cache: no_cache(args),
-            cache_from: cache::from(&args.cache.cache_from, around)?,
+            cache_from: cache::from(&args.cache.cache_from, &plugins, around)?,
             cache_to,
             pull: args.cache.pull,
             outputs,

@@ -58,6 +58,7 @@ pub(crate) async fn export(
             Location::Registry { .. } => "exporting cache to registry",
             Location::Objects(objects) if objects.kind() == ObjectKind::S3 => "exporting cache to Amazon S3",
             Location::Objects(_) => "exporting cache to Azure Blob Storage",
+            Location::Adapter(_) => "exporting cache by a plugin",
         };
         let step = Step::start(
             &build.sink,
@@ -68,7 +69,7 @@ pub(crate) async fn export(
             trace = Some(session.trace(&solved.graph, &solved.targets).await);
         }
         let Some(trace) = &trace else { continue };
-        let done = match super::open(&build.config.registry, &to.location, to.form) {
+        let done = match super::Places::new(&build.config, &build.request).open(&to.location, to.form).await {
             Ok(None) => Ok(()),
             Err(error) => Err(error.into()),
             Ok(Some(backend)) => {

@@ -18,6 +18,7 @@ use kiln_progress::Sink;
 use kiln_progress::Step;
 use kiln_solver::CacheIndex;
 
+use super::Places;
 use super::fetch::Faults;
 use super::fetch::FromCache;
 use super::warn_text;
@@ -63,14 +64,14 @@ impl Imports {
     /// Reads all caches. What cannot be read is a warning.
     pub(crate) async fn read(
         from: &[CacheFrom],
-        client: &kiln_registry::Client,
+        places: &Places,
         layers: &Layers,
         sink: &Arc<dyn Sink>,
     ) -> Self {
         let faults = Faults::default();
         let reads = (0..)
             .zip(from)
-            .map(|(number, from)| read_one(number, from, client, sink));
+            .map(|(number, from)| read_one(number, from, places, sink));
         let mut imports = Self {
             indexes: Vec::new(),
             faults: faults.clone(),
@@ -129,10 +130,10 @@ impl Imports {
 async fn read_one(
     number: usize,
     from: &CacheFrom,
-    client: &kiln_registry::Client,
+    places: &Places,
     sink: &Arc<dyn Sink>,
 ) -> Option<(Step, Arc<dyn Backend>, Vec<CacheImage>)> {
-    let backend = match super::open(client, &from.location, ManifestForm::default()) {
+    let backend = match places.open(&from.location, ManifestForm::default()).await {
         Ok(backend) => backend?,
         Err(error) => {
             let name = "importing cache manifest";

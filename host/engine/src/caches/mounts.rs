@@ -31,6 +31,7 @@ use kiln_tree::Metadata;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell;
 
+use super::Places;
 use super::warn_text;
 use crate::bridge::chain;
 use crate::export::AnyError;
@@ -44,7 +45,7 @@ const SLOWEST: u64 = 1 << 20;
 /// The cache mounts of a build: who has some elsewhere, and which it used.
 pub(crate) struct CacheMounts {
     from: Vec<CacheFrom>,
-    client: kiln_registry::Client,
+    opener: Places,
     sink: Arc<dyn Sink>,
     places: OnceCell<Vec<Place>>,
     used: Mutex<BTreeMap<String, PathBuf>>,
@@ -61,10 +62,10 @@ struct Place {
 
 impl CacheMounts {
     /// Returns who looks in these caches. Nothing is asked of them yet.
-    pub(crate) fn new(from: &[CacheFrom], client: &kiln_registry::Client, sink: &Arc<dyn Sink>) -> Self {
+    pub(crate) fn new(from: &[CacheFrom], opener: &Places, sink: &Arc<dyn Sink>) -> Self {
         Self {
             from: from.to_vec(),
-            client: client.clone(),
+            opener: opener.clone(),
             sink: sink.clone(),
             places: OnceCell::new(),
             used: Mutex::default(),
@@ -128,7 +129,7 @@ impl CacheMounts {
         let limit = from.mounts?;
         let location = from.location.of_mounts()?;
         // One that cannot be opened was warned of when its records were wanted.
-        let backend = super::open(&self.client, &location, ManifestForm::default()).ok()??;
+        let backend = self.opener.open(&location, ManifestForm::default()).await.ok()??;
         let read = tokio::time::timeout(from.timeout, read(&*backend)).await;
         let timeout = |_| CacheError::Timeout {
             place: backend.place(),

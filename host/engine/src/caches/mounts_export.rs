@@ -41,7 +41,7 @@ pub(super) async fn export(build: &Arc<BuildContext>, to: &CacheTo, step: &Step)
     if build.mounts.used().is_empty() {
         return Ok(());
     }
-    let Some(backend) = super::open(&build.config.registry, &location, to.form)? else {
+    let Some(backend) = super::Places::new(&build.config, &build.request).open(&location, to.form).await? else {
         return Ok(());
     };
     let part = step.part("exporting", "preparing cache mounts for export", 0);
