@@ -11,6 +11,7 @@ const PLUGINS: &[&str] = &["frontend-dockerfile"];
 
 /// Names of those that a program can do without; one that is not built is left out.
 const OPTIONAL: &[&str] = &[
+    "cache-http",
     "cataloger-apk",
     "cataloger-arch",
     "cataloger-binary",

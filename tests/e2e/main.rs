@@ -3,6 +3,7 @@
 mod attest;
 mod book;
 mod cache;
+mod cache_adapters;
 mod cache_mounts;
 mod call;
 mod cancel;

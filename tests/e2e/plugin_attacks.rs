@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::cache_adapters;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Project;
 use kiln_tests::support::repo;
@@ -398,19 +399,26 @@ fn nothing_leaves_the_tree() {
     }
 }
 
-/// Every function of the world `frontend-plugin` has a guest that attacks it. The other worlds are run by nobody yet.
+/// Every function of the worlds `frontend-plugin` and `cache-plugin` has a guest that attacks it.
 #[test]
 fn every_function_has_a_hostile_guest() {
+    let adapters = cache_adapters::OPENING
+        .iter()
+        .chain(cache_adapters::IMPORTING)
+        .chain(cache_adapters::EXPORTING)
+        .map(|(_, function, ..)| (*function).to_owned());
     let attacked: BTreeSet<String> = CALLS
         .iter()
         .chain(GRAPHS)
         .map(|(_, function, ..)| (*function).to_owned())
+        .chain(adapters)
         .collect();
     let mut functions = BTreeSet::new();
     for (file, interfaces) in [
         ("types", &["log"][..]),
         ("content", &["content"]),
         ("frontend", &["build", "frontend"]),
+        ("cache", &["objects", "http", "cache"]),
     ] {
         let text = std::fs::read_to_string(repo().join(format!("wit/{file}.wit"))).expect("the contract");
         functions.extend(functions_of(&text, interfaces));

@@ -105,6 +105,8 @@ impl Page {
 struct State {
     pages: HashMap<String, Page>,
     seen: Vec<Seen>,
+    /// Beginning of the paths below which `PUT` is obeyed.
+    kept: Option<String>,
     /// Directories with repositories by the first part of the path, and the header that they want.
     repositories: HashMap<String, (PathBuf, Option<String>)>,
 }
@@ -148,6 +150,11 @@ impl Web {
     /// Sets what a path answers.
     pub fn page(&self, path: &str, page: Page) {
         self.state().pages.insert(path.to_owned(), page);
+    }
+
+    /// Keeps what is `PUT` below a path.
+    pub fn keeps(&self, below: &str) {
+        self.state().kept = Some(below.to_owned());
     }
 
     /// Serves the repositories in `directory` below `/NAME/`, with the protocol that knows what it sends.
@@ -308,6 +315,12 @@ fn answer(request: &Request, state: &Mutex<State>) -> Answer {
         return git(request, &directory, first).unwrap_or_else(|_| plain(500));
     }
     let mut state = lock(state);
+    let is_kept = |below: &String| request.path.starts_with(below.as_str());
+    if request.method == "PUT" && state.kept.as_ref().is_some_and(is_kept) {
+        let page = Page::new(request.body.clone());
+        state.pages.insert(request.path.clone(), page);
+        return plain(201);
+    }
     let page = state.pages.get_mut(&request.path);
     let Some(page) = page else {
         return plain(404);

@@ -38,7 +38,11 @@ impl fmt::Debug for AdapterPlace {
 impl AdapterPlace {
     /// Returns where it is, for people.
     pub fn place(&self) -> String {
-        format!("{}:{}", self.plugin, self.names.first().map_or("", String::as_str))
+        format!(
+            "{}:{}",
+            self.plugin,
+            self.names.first().map_or("", String::as_str)
+        )
     }
 
     /// Takes all parameters but those in `shared`.
@@ -128,7 +132,9 @@ mod tests {
         assert_eq!(adapter.bucket.expect("a bucket").prefix, "team/");
         let from = CacheFrom::parse(&fields("type=mine,timeout=3s"), &BTreeMap::new(), &known);
         let from = from.expect("it is valid");
-        assert!(matches!(from.location, Location::Adapter(ref a) if a.bucket.is_none() && a.config.is_empty()));
+        assert!(
+            matches!(from.location, Location::Adapter(ref a) if a.bucket.is_none() && a.config.is_empty())
+        );
     }
 
     #[test]

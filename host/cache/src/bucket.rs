@@ -162,10 +162,7 @@ impl Bucket {
             None => self.store.list(Some(&below)),
         };
         let limited = futures::StreamExt::take(listing, limit);
-        let found: Vec<ObjectMeta> = limited
-            .try_collect()
-            .await
-            .map_err(|error| self.failed(&error))?;
+        let found: Vec<ObjectMeta> = limited.try_collect().await.map_err(|error| self.failed(&error))?;
         Ok(found.iter().map(|meta| self.object(meta)).collect())
     }
 

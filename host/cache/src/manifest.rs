@@ -174,10 +174,7 @@ pub fn write_config(image: &CacheImage) -> Vec<u8> {
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub fn read_config(
-    bytes: &[u8],
-    mut layers: BTreeMap<Digest, LayerInfo>,
-) -> Result<CacheImage, String> {
+pub fn read_config(bytes: &[u8], mut layers: BTreeMap<Digest, LayerInfo>) -> Result<CacheImage, String> {
     let config: CacheConfig = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     for layer in &config.layers {
         if let Some(info) = layer.info()

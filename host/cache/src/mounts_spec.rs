@@ -125,7 +125,9 @@ mod tests {
     #[test]
     fn exports_are_asked_for_and_imports_are_not() {
         let to = |text: &str| CacheTo::parse(&fields(text), &BTreeMap::new(), &|_| false).map(|to| to.mounts);
-        let from = |text: &str| CacheFrom::parse(&fields(text), &BTreeMap::new(), &|_| false).map(|from| from.mounts);
+        let from = |text: &str| {
+            CacheFrom::parse(&fields(text), &BTreeMap::new(), &|_| false).map(|from| from.mounts)
+        };
         let bound = Some(MountsTo { max_size: 1 << 20 });
         assert_eq!(to("type=local,dest=/c"), Ok(None));
         assert_eq!(

@@ -238,7 +238,11 @@ async fn put_in_pieces(
             return Err(error);
         }
     }
-    upload.finish().await.map(drop).map_err(|error| failed(spec, &error))
+    upload
+        .finish()
+        .await
+        .map(drop)
+        .map_err(|error| failed(spec, &error))
 }
 
 fn retry(spec: &Objects) -> RetryConfig {

@@ -540,7 +540,8 @@ mod tests {
 
     #[test]
     fn defaults_are_buildkits() {
-        let to = CacheTo::parse(&fields("type=local,dest=/c"), &BTreeMap::new(), &|_| false).expect("it is valid");
+        let to =
+            CacheTo::parse(&fields("type=local,dest=/c"), &BTreeMap::new(), &|_| false).expect("it is valid");
         assert_eq!(to.mode, Mode::Min);
         assert_eq!(to.form, ManifestForm::Image);
         assert_eq!(to.compression, Compression::Gzip);
@@ -596,8 +597,12 @@ mod tests {
             let error = CacheTo::parse(&fields(given), &BTreeMap::new(), &|_| false).expect_err(given);
             assert_eq!(error.to_string(), *expect, "{given}");
         }
-        let error = CacheFrom::parse(&fields("type=local,src=/c,timeout=soon"), &BTreeMap::new(), &|_| false)
-            .expect_err("no duration");
+        let error = CacheFrom::parse(
+            &fields("type=local,src=/c,timeout=soon"),
+            &BTreeMap::new(),
+            &|_| false,
+        )
+        .expect_err("no duration");
         assert_eq!(
             error.to_string(),
             "`soon` is not a value of `timeout` (expected a duration such as 30s or 10m)"

@@ -254,7 +254,9 @@ impl Requests {
             reason,
         };
         let host = at.host_str().unwrap_or_default();
-        let with_port = at.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let with_port = at
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let reach = self.rules.reach(&with_port).map_err(refused)?;
         let address = match at.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -292,7 +294,9 @@ impl Requests {
             sending = sending.header(AUTHORIZATION, value);
         }
         let sending = match body {
-            Sent::Bytes(bytes) if bytes.is_empty() && matches!(*method, Method::GET | Method::HEAD) => sending,
+            Sent::Bytes(bytes) if bytes.is_empty() && matches!(*method, Method::GET | Method::HEAD) => {
+                sending
+            }
             Sent::Bytes(bytes) => sending.body(bytes.clone()),
             Sent::File(path, offset, length) => sending
                 .header(reqwest::header::CONTENT_LENGTH, *length)
@@ -383,7 +387,10 @@ impl Place {
                     || matches!(v4.octets(), [100, 100, 100, 200] | [192, 0, 0, 192]);
                 let private = v4.is_private()
                     || (a == 100 && (64..128).contains(&b))
-                    || matches!((a, b, c), (192, 0, 0 | 2) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113));
+                    || matches!(
+                        (a, b, c),
+                        (192, 0, 0 | 2) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113)
+                    );
                 match (here, private) {
                     (true, _) => Self::Here,
                     (_, true) => Self::Private,
@@ -464,10 +471,23 @@ mod tests {
         let check = |text: &str, place: Place| {
             assert_eq!(Place::of(text.parse().unwrap()), place, "{text}");
         };
-        for public in ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "172.32.0.1", "100.128.0.1"] {
+        for public in [
+            "1.1.1.1",
+            "93.184.215.14",
+            "2606:4700::1111",
+            "172.32.0.1",
+            "100.128.0.1",
+        ] {
             check(public, Place::Public);
         }
-        for private in ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1"] {
+        for private in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "fd12::1",
+            "::ffff:10.0.0.1",
+        ] {
             check(private, Place::Private);
         }
         for here in [

@@ -132,8 +132,12 @@ pub trait CacheBridge: Send + Sync {
     ///
     /// # Errors
     /// The bucket cannot be asked.
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize)
-    -> Result<Vec<ObjectInfo>, HostError>;
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectInfo>, HostError>;
 
     /// Removes an object; fine when it is not there.
     ///

@@ -11,8 +11,28 @@ pub use crate::bindings::cataloger_plugin::exports::kiln::plugin::cataloger::Mat
 macro_rules! export_cataloger {
     ($ty:ident) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::cataloger_plugin::export_cataloger_plugin!(
-            $ty with_types_in $crate::bindings::cataloger_plugin
-        );
+        #[allow(unsafe_code, missing_docs, unreachable_pub, reason = "generated")]
+        mod kiln_cataloger_export {
+            use $crate::cataloger::Cataloger;
+
+            struct Exported;
+
+            impl Cataloger for Exported {
+                fn interests() -> Vec<$crate::cataloger::Interest> {
+                    $crate::panic::install_hook();
+                    <super::$ty as Cataloger>::interests()
+                }
+
+                fn catalog(
+                    files: Vec<$crate::cataloger::Matched>,
+                ) -> Result<Vec<$crate::cataloger::PackageInfo>, $crate::Error> {
+                    $crate::panic::install_hook();
+                    <super::$ty as Cataloger>::catalog(files)
+                }
+            }
+            $crate::bindings::cataloger_plugin::export_cataloger_plugin!(
+                Exported with_types_in $crate::bindings::cataloger_plugin
+            );
+        }
     };
 }

@@ -11,8 +11,24 @@ pub use crate::bindings::scanner_plugin::exports::kiln::plugin::scanner::Report;
 macro_rules! export_scanner {
     ($ty:ident) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::scanner_plugin::export_scanner_plugin!(
-            $ty with_types_in $crate::bindings::scanner_plugin
-        );
+        #[allow(unsafe_code, missing_docs, unreachable_pub, reason = "generated")]
+        mod kiln_scanner_export {
+            use $crate::scanner::Scanner;
+
+            struct Exported;
+
+            impl Scanner for Exported {
+                fn scan(
+                    root: &$crate::bindings::api::kiln::plugin::content::Tree,
+                    options: Vec<$crate::types::Attr>,
+                ) -> Result<$crate::scanner::Report, $crate::Error> {
+                    $crate::panic::install_hook();
+                    <super::$ty as Scanner>::scan(root, options)
+                }
+            }
+            $crate::bindings::scanner_plugin::export_scanner_plugin!(
+                Exported with_types_in $crate::bindings::scanner_plugin
+            );
+        }
     };
 }

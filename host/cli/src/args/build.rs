@@ -95,12 +95,16 @@ impl PluginArgs {
     }
 
     /// Returns the reference of the frontend that reads the build file: the selected plugin that has no name of its
-    /// own, or the only one.
+    /// own, or the only one, among those that are not `used` for something else.
     ///
     /// # Errors
     /// When several could be meant.
-    pub(crate) fn frontend(&self) -> Result<Option<String>, ArgError> {
-        let selections = self.selections()?;
+    pub(crate) fn frontend(&self, used: &[String]) -> Result<Option<String>, ArgError> {
+        let mut selections = self.selections()?;
+        selections.retain(|plugin| {
+            let reference = plugin.reference.to_string();
+            !used.contains(plugin.name.as_ref().unwrap_or(&reference))
+        });
         let mut unnamed = selections.iter().filter(|selection| selection.name.is_none());
         let text = |selection: &Selection| selection.reference.to_string();
         match (selections.as_slice(), unnamed.next(), unnamed.next()) {

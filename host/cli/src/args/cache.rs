@@ -25,11 +25,14 @@ pub(crate) fn to(
     let mut all: Vec<CacheTo> = Vec::new();
     for text in given {
         for fields in specs("--cache-to", text)? {
-            let mut cache =
-                CacheTo::parse(&fields, &env, &|kind| is_plugin(kind, plugins)).map_err(|error| refused("--cache-to", text, error))?;
+            let mut cache = CacheTo::parse(&fields, &env, &|kind| is_plugin(kind, plugins))
+                .map_err(|error| refused("--cache-to", text, error))?;
             place(&mut cache.location, around);
             if all.iter().any(|known| known.location == cache.location) {
-                return Err(ArgError::new(format!("duplicate cache export `{text}`")));
+                return Err(ArgError::new(format!(
+                    "duplicate cache export `{}`",
+                    masked(text)
+                )));
             }
             all.push(cache);
         }
@@ -45,13 +48,17 @@ pub(crate) fn to(
 }
 
 /// Reads all `--cache-from`.
-pub(crate) fn from(given: &[String], plugins: &[Selection], around: &Surroundings) -> Result<Vec<CacheFrom>, ArgError> {
+pub(crate) fn from(
+    given: &[String],
+    plugins: &[Selection],
+    around: &Surroundings,
+) -> Result<Vec<CacheFrom>, ArgError> {
     let env = clouds(around);
     let mut all = Vec::new();
     for text in given {
         for fields in specs("--cache-from", text)? {
-            let mut cache =
-                CacheFrom::parse(&fields, &env, &|kind| is_plugin(kind, plugins)).map_err(|error| refused("--cache-from", text, error))?;
+            let mut cache = CacheFrom::parse(&fields, &env, &|kind| is_plugin(kind, plugins))
+                .map_err(|error| refused("--cache-from", text, error))?;
             place(&mut cache.location, around);
             all.push(cache);
         }
@@ -59,9 +66,21 @@ pub(crate) fn from(given: &[String], plugins: &[Selection], around: &Surrounding
     Ok(all)
 }
 
+/// Returns the names of the plugins that keep caches.
+pub(crate) fn adapters(to: &[CacheTo], from: &[CacheFrom]) -> Vec<String> {
+    let to = to.iter().map(|to| &to.location);
+    let all = to.chain(from.iter().map(|from| &from.location));
+    let plugin = |location: &Location| match location {
+        Location::Adapter(place) => Some(place.plugin.clone()),
+        _ => None,
+    };
+    all.filter_map(plugin).collect()
+}
+
 /// Tells whether a type is a plugin: a part of the program, one that `--plugin` names, or a reference of its own.
 fn is_plugin(kind: &str, plugins: &[Selection]) -> bool {
-    let is_named = |plugin: &Selection| plugin.name.as_deref() == Some(kind) || plugin.reference.to_string() == kind;
+    let is_named =
+        |plugin: &Selection| plugin.name.as_deref() == Some(kind) || plugin.reference.to_string() == kind;
     embedded::find(&format!("cache-{kind}")).is_some()
         || plugins.iter().any(is_named)
         || kind.contains([':', '/'])
@@ -120,7 +139,22 @@ fn specs(flag: &str, text: &str) -> Result<Vec<Vec<String>>, ArgError> {
 }
 
 fn refused(flag: &str, text: &str, error: kiln_cache::SpecError) -> ArgError {
-    ArgError::new(format!("invalid value `{text}` for `{flag}`")).because(error)
+    ArgError::new(format!("invalid value `{}` for `{flag}`", masked(text))).because(error)
+}
+
+/// Returns the fields without values that sound like credentials: what is printed ends in logs.
+fn masked(text: &str) -> String {
+    let mask = |field: &str| match field.split_once('=') {
+        Some((key, _))
+            if ["secret", "token", "password", "access_key"]
+                .iter()
+                .any(|word| key.contains(word)) =>
+        {
+            format!("{key}=…")
+        }
+        _ => field.to_owned(),
+    };
+    text.split(',').map(mask).collect::<Vec<_>>().join(",")
 }
 
 fn place(location: &mut Location, around: &Surroundings) {
@@ -132,6 +166,15 @@ fn place(location: &mut Location, around: &Surroundings) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_not_printed() {
+        let text = "type=s3,secret_access_key=hunter2,objects.session_token=hunter2,bucket=b";
+        assert_eq!(
+            masked(text),
+            "type=s3,secret_access_key=…,objects.session_token=…,bucket=b"
+        );
+    }
 
     #[test]
     fn profiles_are_found() {

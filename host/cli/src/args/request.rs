@@ -107,6 +107,8 @@ impl Prepared {
         let platforms = platforms(&args.platforms, platform, around)?;
         let plugins = args.plugins.selections()?;
         let cache_to = cache::to(&args.cache.cache_to, &build_args, &plugins, around)?;
+        let cache_from = cache::from(&args.cache.cache_from, &plugins, around)?;
+        let adapters = cache::adapters(&cache_to, &cache_from);
         let main = context::main(&args.context, args.file.as_deref(), around)?;
         if args.access.ssh.is_empty() && context::is_ssh(&main.context) {
             // Without an agent the build says what is missing.
@@ -117,7 +119,7 @@ impl Prepared {
         let request = BuildRequest {
             context: main.context,
             build_file: main.build_file,
-            frontend: args.plugins.frontend()?,
+            frontend: args.plugins.frontend(&adapters)?,
             target: args.target.clone().filter(|target| !target.is_empty()),
             args: build_args,
             labels: pairs("--label", &args.labels, |_| Some(String::new()))?,
@@ -125,7 +127,7 @@ impl Prepared {
             contexts,
             options,
             no_cache: no_cache(args),
-            cache_from: cache::from(&args.cache.cache_from, &plugins, around)?,
+            cache_from,
             cache_to,
             pull: args.cache.pull,
             outputs,

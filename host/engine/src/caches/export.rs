@@ -69,7 +69,10 @@ pub(crate) async fn export(
             trace = Some(session.trace(&solved.graph, &solved.targets).await);
         }
         let Some(trace) = &trace else { continue };
-        let done = match super::Places::new(&build.config, &build.request).open(&to.location, to.form).await {
+        let done = match super::Places::new(&build.config, &build.request)
+            .open(&to.location, to.form)
+            .await
+        {
             Ok(None) => Ok(()),
             Err(error) => Err(error.into()),
             Ok(Some(backend)) => {

@@ -129,7 +129,11 @@ impl CacheMounts {
         let limit = from.mounts?;
         let location = from.location.of_mounts()?;
         // One that cannot be opened was warned of when its records were wanted.
-        let backend = self.opener.open(&location, ManifestForm::default()).await.ok()??;
+        let backend = self
+            .opener
+            .open(&location, ManifestForm::default())
+            .await
+            .ok()??;
         let read = tokio::time::timeout(from.timeout, read(&*backend)).await;
         let timeout = |_| CacheError::Timeout {
             place: backend.place(),

@@ -41,7 +41,10 @@ pub(super) async fn export(build: &Arc<BuildContext>, to: &CacheTo, step: &Step)
     if build.mounts.used().is_empty() {
         return Ok(());
     }
-    let Some(backend) = super::Places::new(&build.config, &build.request).open(&location, to.form).await? else {
+    let Some(backend) = super::Places::new(&build.config, &build.request)
+        .open(&location, to.form)
+        .await?
+    else {
         return Ok(());
     };
     let part = step.part("exporting", "preparing cache mounts for export", 0);

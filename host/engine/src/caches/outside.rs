@@ -111,10 +111,17 @@ impl Outside {
             method: &request.method,
             url: &request.url,
             headers,
-            authorization: request.auth.as_deref().map(|id| self.credential(id)).transpose()?,
+            authorization: request
+                .auth
+                .as_deref()
+                .map(|id| self.credential(id))
+                .transpose()?,
             body,
         };
-        self.requests.send(&outgoing).await.map_err(|error| denied(&error))
+        self.requests
+            .send(&outgoing)
+            .await
+            .map_err(|error| denied(&error))
     }
 
     /// Returns a secret as value of the header `Authorization`: as it is when it names its scheme, else as a token.
@@ -126,8 +133,12 @@ impl Outside {
                 "there is no secret `{id}` (give it with `--secret id={id},src=FILE`)"
             ))
         })?;
-        let visible = |text: &&str| !text.is_empty() && text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
-        let text = std::str::from_utf8(&secret.0).ok().map(str::trim_end).filter(visible);
+        let visible =
+            |text: &&str| !text.is_empty() && text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+        let text = std::str::from_utf8(&secret.0)
+            .ok()
+            .map(str::trim_end)
+            .filter(visible);
         let text = text.ok_or_else(|| {
             HostError::Invalid(format!(
                 "the secret `{id}` cannot be sent (expected one line of visible characters)"
@@ -166,7 +177,9 @@ impl CacheBridge for Outside {
         let answer = tokio::time::timeout(PATIENCE, whole).await;
         answer.unwrap_or_else(|_| {
             let seconds = PATIENCE.as_secs();
-            Err(HostError::Unavailable(format!("there was no whole answer within {seconds} s")))
+            Err(HostError::Unavailable(format!(
+                "there was no whole answer within {seconds} s"
+            )))
         })
     }
 
@@ -176,7 +189,9 @@ impl CacheBridge for Outside {
 
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, HostError> {
         let found = self.bucket()?.head(key).await;
-        found.map(|object| object.map(info)).map_err(|error| unavailable(&error))
+        found
+            .map(|object| object.map(info))
+            .map_err(|error| unavailable(&error))
     }
 
     async fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
@@ -206,11 +221,17 @@ impl CacheBridge for Outside {
     }
 
     async fn delete(&self, key: &str) -> Result<(), HostError> {
-        self.bucket()?.delete(key).await.map_err(|error| unavailable(&error))
+        self.bucket()?
+            .delete(key)
+            .await
+            .map_err(|error| unavailable(&error))
     }
 
     async fn touch(&self, key: &str) -> Result<(), HostError> {
-        self.bucket()?.touch(key).await.map_err(|error| unavailable(&error))
+        self.bucket()?
+            .touch(key)
+            .await
+            .map_err(|error| unavailable(&error))
     }
 
     fn log(&self, level: LogLevel, message: &str) {

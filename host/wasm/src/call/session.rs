@@ -97,7 +97,9 @@ impl Session {
     {
         self.count(64 + sent)?;
         let Some(outside) = self.outside.clone() else {
-            return Ok(Err(HostError::Denied("this kind of plugin may not ask the outside".into())));
+            return Ok(Err(HostError::Denied(
+                "this kind of plugin may not ask the outside".into(),
+            )));
         };
         self.clock.pause();
         let answer = ask(outside).await;

@@ -115,7 +115,9 @@ impl WasmAdapter {
 
     /// Returns the error of an answer to something else; the calls and their answers are matched in one place.
     fn mixed_up(&self, call: &str) -> AdapterError {
-        self.driver.bad(call, "an answer to another call".to_owned()).into()
+        self.driver
+            .bad(call, "an answer to another call".to_owned())
+            .into()
     }
 
     fn check<T>(
@@ -274,7 +276,11 @@ mod tests {
         check(PutPlan::Http(request(b"")), 1, true);
         check(PutPlan::Http(request(b"mine")), 1, false);
         check(PutPlan::Multipart(PART, vec![request(b""); 2]), 2 * PART, true);
-        check(PutPlan::Multipart(PART, vec![request(b""); 2]), 2 * PART + 1, false);
+        check(
+            PutPlan::Multipart(PART, vec![request(b""); 2]),
+            2 * PART + 1,
+            false,
+        );
         check(PutPlan::Multipart(1, vec![request(b""); 2]), 2, false);
         check(PutPlan::Multipart(u64::MAX, vec![]), 1, false);
         assert!(check_get(&GetPlan::Miss, 1).is_ok());

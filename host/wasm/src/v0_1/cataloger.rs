@@ -170,14 +170,19 @@ impl Cataloger for WasmCataloger {
     async fn interests(&self) -> Result<Vec<Interest>, PluginError> {
         match self.run(Call::Interests, Arc::default()).await? {
             Returned::Interests(interests) if interests.len() <= INTERESTS => Ok(interests),
-            _ => Err(self.driver.bad("interests", format!("more than {INTERESTS} interests"))),
+            _ => Err(self
+                .driver
+                .bad("interests", format!("more than {INTERESTS} interests"))),
         }
     }
 
     async fn catalog(&self, files: &[Matched]) -> Result<Cataloged, CatalogError> {
         let bridge: Arc<SilentBridge> = Arc::default();
         let Returned::Packages(packages) = self.run(Call::Catalog(files), bridge.clone()).await? else {
-            return Err(self.driver.bad("catalog", "an answer to another call".to_owned()).into());
+            return Err(self
+                .driver
+                .bad("catalog", "an answer to another call".to_owned())
+                .into());
         };
         let packages = packages.map_err(|message| CatalogError::Failed {
             plugin: self.driver.name.clone(),

@@ -373,7 +373,14 @@ record!(
         auth
     }
 );
-record!(port::HttpResponse, http::Response { status, headers, body });
+record!(
+    port::HttpResponse,
+    http::Response {
+        status,
+        headers,
+        body
+    }
+);
 record!(
     port::ObjectInfo,
     objects::ObjectInfo {

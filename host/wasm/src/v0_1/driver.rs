@@ -89,8 +89,17 @@ impl Driver {
     }
 
     /// Returns the session of a call.
-    pub(crate) fn session(&self, bridge: Arc<dyn FrontendBridge>, files: Option<Arc<dyn FileTree>>) -> Session {
-        Session::new(bridge, files, self.limits, Arc::clone(&self.runtime.shared.permits))
+    pub(crate) fn session(
+        &self,
+        bridge: Arc<dyn FrontendBridge>,
+        files: Option<Arc<dyn FileTree>>,
+    ) -> Session {
+        Session::new(
+            bridge,
+            files,
+            self.limits,
+            Arc::clone(&self.runtime.shared.permits),
+        )
     }
 
     /// Begins a call, when there is room for one more instance.

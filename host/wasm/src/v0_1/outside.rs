@@ -26,7 +26,10 @@ fn check_key(key: &str) -> Result<(), Error> {
         return Ok(());
     }
     let shown: String = key.chars().take(80).collect();
-    Err(Error::Invalid(format!("`{}` is no clean key", shown.escape_debug())))
+    Err(Error::Invalid(format!(
+        "`{}` is no clean key",
+        shown.escape_debug()
+    )))
 }
 
 /// Asks the outside about a key.
@@ -43,7 +46,9 @@ macro_rules! ask_key {
 
 impl objects::Host for CallState {
     async fn open(&mut self) -> Result<Result<Resource<BucketHandle>, Error>> {
-        let opened = self.session.outside(0, |o| async move { o.open_bucket() }, |()| 0);
+        let opened = self
+            .session
+            .outside(0, |o| async move { o.open_bucket() }, |()| 0);
         Ok(opened
             .await?
             .map(|()| Resource::new_own(BUCKET))
@@ -148,7 +153,10 @@ pub(super) fn check_request(request: &kiln_plugin::HttpRequest) -> Result<(), St
     let method: String = request.method.chars().take(20).collect();
     if !METHODS.contains(&request.method.as_str()) {
         let known = METHODS.join(", ");
-        return Err(format!("`{}` is no method (expected {known})", method.escape_debug()));
+        return Err(format!(
+            "`{}` is no method (expected {known})",
+            method.escape_debug()
+        ));
     }
     let headers = &request.headers;
     let long = |(name, value): &(String, String)| name.len() + value.len() > URL;

@@ -53,7 +53,7 @@ impl Cataloged {
             Some(kind @ (PluginKind::Cataloger | PluginKind::Scanner)) => kind,
             Some(kind @ PluginKind::Cache) => {
                 let report = Report::new(format!(
-                    "plugin `{plugin}` is a {kind}, and this version of kiln does not run those"
+                    "plugin `{plugin}` is a {kind}: it runs in `kiln build --plugin REF,name=NAME --cache-to type=NAME`"
                 ));
                 return Err(Failure::failed(
                     report.hint("the project's own tests run with `cargo test`"),
