@@ -10,11 +10,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::debian_packages::mirror;
+use kiln_tests::support::Bucket;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Outcome;
 use kiln_tests::support::Project;
 use kiln_tests::support::Registry;
 use kiln_tests::support::Running;
+use kiln_tests::support::Web;
 use kiln_tests::support::kiln_bin;
 use kiln_tests::support::repo;
 use kiln_tests::support::root_layout;
@@ -106,6 +108,8 @@ struct Reader {
     directory: PathBuf,
     registry: Option<Registry>,
     mirror: Option<String>,
+    web: Option<Web>,
+    bucket: Option<Bucket>,
 }
 
 impl Reader {
@@ -134,6 +138,8 @@ impl Reader {
             kiln: kiln.env("TOOLS", &tools.display().to_string()),
             registry: text.contains("registry.example.com").then(Registry::open),
             mirror: text.contains("deb.debian.org").then(mirror).flatten(),
+            web: text.contains("cache.example.com").then(Web::start),
+            bucket: text.contains("my-bucket").then(Bucket::s3),
         };
         reader.stands_in();
         reader
@@ -159,6 +165,19 @@ impl Reader {
         }
         if let Some(mirror) = &self.mirror {
             text = text.replace("builtin:debian ", &format!("builtin:debian,opt.mirror={mirror} "));
+        }
+        if let Some(web) = &self.web {
+            web.keeps("/");
+            text = text.replace("https://cache.example.com", &web.url(""));
+            text = text.replace("cache.example.com", &web.host());
+        }
+        if let Some(bucket) = &self.bucket {
+            let fields: Vec<String> = bucket
+                .params()
+                .split(',')
+                .map(|f| format!("objects.{f}"))
+                .collect();
+            text = text.replace("objects.bucket=my-bucket,objects.region=eu-1", &fields.join(","));
         }
         text.replace("kiln plugin dev", "kiln plugin dev --rounds 1")
             .replace("npm install", "ln -s \"$TOOLS/js/node_modules\" node_modules")
@@ -239,6 +258,10 @@ fn read(name: &str) {
         let example = repo().join("examples/debian-python");
         let copied = format!("cp -a '{}'/. .", example.display());
         let _there = reader.does(&copied).ok();
+    }
+    if name == "cache.md" {
+        let plugin = repo().join("target/plugins/cache-http.wasm");
+        let _there = reader.does(&format!("cp '{}' mine.wasm", plugin.display())).ok();
     }
     let mut done = String::new();
     for step in steps {

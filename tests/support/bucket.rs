@@ -55,6 +55,8 @@ impl Bucket {
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=64",
             "-volume.max=20",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
         ]);
         command.arg(format!("-dir={}", place.path().display()));
         command.arg(format!("-s3.config={}", file.display()));
