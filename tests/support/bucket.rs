@@ -1,6 +1,5 @@
 //! Object stores on loopback: SeaweedFS for S3, Azurite for Azure Blob Storage. `cargo xtask test` brings both.
 
-use std::net::TcpListener;
 use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::process::Running;
+use super::process::free_ports;
 use super::process::tool;
 
 /// User and password of the S3 server.
@@ -195,12 +195,4 @@ fn started(command: Command, port: u16) -> Running {
         std::thread::sleep(Duration::from_millis(50));
     }
     process
-}
-
-fn free_ports(count: usize) -> Vec<u16> {
-    let bind = |_| TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    // All at once, so that they differ.
-    let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
-    let port = |listener: &TcpListener| listener.local_addr().expect("a listener has an address").port();
-    listeners.iter().map(port).collect()
 }

@@ -1,11 +1,14 @@
 //! Programs that tests run: each in a process group of its own, with a time after which it is killed.
 
 use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::time::Instant;
@@ -235,4 +238,24 @@ fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 
 fn joined(thread: JoinHandle<Vec<u8>>) -> Vec<u8> {
     thread.join().unwrap_or_default()
+}
+
+/// Returns ports of loopback that nobody listens on, below those that the system hands out by itself: one of those can be
+/// taken by any connection before a server has it.
+///
+/// # Panics
+/// All are taken.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    const FIRST: u32 = 18_000;
+    const ALL: u32 = 14_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let tried = (0..ALL).map(|_| {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % ALL;
+        u16::try_from(FIRST + number).expect("it is a port")
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let found: Vec<u16> = tried.filter(is_free).take(count).collect();
+    assert_eq!(found.len(), count, "no free ports");
+    found
 }

@@ -1,6 +1,5 @@
 //! Debian's `docker-registry` on loopback, with and without users and TLS.
 
-use std::net::TcpListener;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +9,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::process::Running;
+use super::process::free_ports;
 use super::process::tool;
 
 /// How the registry is reached.
@@ -76,7 +76,7 @@ impl Registry {
     #[track_caller]
     fn start(guard: Guard) -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
+        let port = free_ports(1)[0];
         let dir = place.path().display();
         let mut config = format!(
             "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {dir}/data\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n"
@@ -168,9 +168,4 @@ fn certificates(place: &TempDir) {
         "openssl",
         &[&sign[..], &["-extfile", &extensions, "-out", &certificate]].concat(),
     ));
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a listener has an address").port()
 }

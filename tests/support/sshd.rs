@@ -1,6 +1,5 @@
 //! Debian's `sshd` and `ssh-agent` on loopback, with a key that opens the one for the other.
 
-use std::net::TcpListener;
 use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::process::Running;
+use super::process::free_ports;
 use super::process::run;
 use super::process::tool;
 
@@ -48,7 +48,7 @@ impl Sshd {
                 &["-q", "-t", "ed25519", "-N", "", "-f", &format!("{dir}/{name}")],
             );
         }
-        let port = free_port();
+        let port = free_ports(1)[0];
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\n\
              StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
@@ -114,9 +114,4 @@ impl Sshd {
         let key = std::fs::read_to_string(self.place.path().join("user.pub")).expect("a key can be read");
         format!("[127.0.0.1]:{} {key}", self.port)
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it has an address").port()
 }
