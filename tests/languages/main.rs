@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use kiln_tests::support::Bucket;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Outcome;
 use kiln_tests::support::Running;
@@ -267,7 +268,7 @@ fn find_the_same_packages(kind: &str) {
 }
 
 #[test]
-fn scanners_and_caches_are_built_and_tested_and_caches_are_not_run() {
+fn scanners_and_caches_are_built_and_tested() {
     for kind in ["scanner", "cache"] {
         let plugin = Plugin::build(kind, "rust");
         let mut tests = Command::new("cargo");
@@ -283,8 +284,7 @@ fn scanners_and_caches_are_built_and_tested_and_caches_are_not_run() {
             let _tested = plugin.run("plugin test ./sample.wasm").ok();
         } else {
             let said = said.exits(1).all();
-            let expect = format!("is a {kind}, and this version of kiln does not run those");
-            assert!(said.contains(&expect), "{said}");
+            assert!(said.contains("it runs in `kiln build --plugin REF"), "{said}");
         }
         let said = plugin.run("plugin inspect ./sample.wasm").ok().text();
         assert!(
@@ -295,8 +295,14 @@ fn scanners_and_caches_are_built_and_tested_and_caches_are_not_run() {
 }
 
 #[test]
-fn caches_are_built_in_each_language() {
-    for language in ["python", "javascript", "c"] {
+fn caches_in_each_language_bring_everything() {
+    let bucket = Bucket::s3();
+    let objects: Vec<String> = bucket
+        .params()
+        .split(',')
+        .map(|f| format!("objects.{f}"))
+        .collect();
+    for language in ["rust", "python", "javascript", "c"] {
         let plugin = Plugin::build("cache", language);
         let said = plugin.run("plugin inspect ./sample.wasm").ok().text();
         assert!(
@@ -304,5 +310,40 @@ fn caches_are_built_in_each_language() {
                 && said.contains("kiln:plugin/objects@0.1.0"),
             "{language}: {said}"
         );
+        let context = plugin.folder.join("context");
+        std::fs::create_dir_all(&context).expect("a folder");
+        std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /a\n").expect("a file");
+        let place = format!(
+            "type=sample,folder={language},objects.type=s3,{}",
+            objects.join(",")
+        );
+        let build = |flag: &str, spec: &str, home: &str| {
+            let words = [
+                "build",
+                "--progress=plain",
+                "--plugin",
+                "./sample.wasm,name=sample",
+                flag,
+                spec,
+            ];
+            let output = ["-o", "type=oci,dest=out.tar", "context"];
+            let mut command: Command = plugin.kiln.command(&[&words[..], &output].concat());
+            command
+                .current_dir(&plugin.folder)
+                .env("KILN_HOME", plugin.folder.join(home));
+            Running::start(command).wait(PATIENCE).ok()
+        };
+        let _exported = build("--cache-to", &format!("{place},mode=max"), "one");
+        let imported =
+            build("--cache-from", &place, "two").says("#1 importing cache manifest from sample:buildkit");
+        let cached = imported.stderr.lines().any(|line| line.ends_with(" CACHED"));
+        assert!(
+            cached && !imported.stderr.contains("cache not used"),
+            "{language}\n{}",
+            imported.report()
+        );
+        let wrong = place.replace("folder=", "directory=");
+        let warned = build("--cache-from", &wrong, "three");
+        let _warned = warned.says("unknown parameter `directory`: expected folder");
     }
 }
