@@ -480,6 +480,21 @@ fn attacks_end_in_a_warning_or_an_error() {
 }
 
 #[test]
+fn a_server_that_stalls_costs_its_timeout() {
+    let web = Web::start();
+    web.page("/x", Page::new("never all of it").stalls());
+    let from = format!("{},timeout=2s", spec(&web, "fetch", "url={web}/x"));
+    let outcome = build(
+        &Kiln::new(),
+        &project(),
+        &["--plugin", &guest("http:127.0.0.1"), "--cache-from", &from],
+    );
+    _ = outcome
+        .ok()
+        .says("cache `guest:buildkit` did not answer within 2 s");
+}
+
+#[test]
 fn an_adapter_that_lies_costs_the_cache_only() {
     let web = Web::start();
     web.keeps("/c/");

@@ -18,6 +18,7 @@ mod doctor;
 mod elsewhere;
 mod errors;
 mod explain;
+mod finder_attacks;
 mod flags;
 mod hello;
 mod hostile;

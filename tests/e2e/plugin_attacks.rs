@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cache_adapters;
+use crate::finder_attacks;
 use kiln_tests::support::Kiln;
 use kiln_tests::support::Project;
 use kiln_tests::support::repo;
@@ -399,7 +400,7 @@ fn nothing_leaves_the_tree() {
     }
 }
 
-/// Every function of the worlds `frontend-plugin` and `cache-plugin` has a guest that attacks it.
+/// Every function of every world has a guest that attacks it.
 #[test]
 fn every_function_has_a_hostile_guest() {
     let adapters = cache_adapters::OPENING
@@ -407,11 +408,16 @@ fn every_function_has_a_hostile_guest() {
         .chain(cache_adapters::IMPORTING)
         .chain(cache_adapters::EXPORTING)
         .map(|(_, function, ..)| (*function).to_owned());
+    let finders = finder_attacks::CATALOGING.iter().chain(finder_attacks::SCANNING);
+    let finders = finders.map(|(_, function, _)| (*function).to_owned());
     let attacked: BTreeSet<String> = CALLS
         .iter()
         .chain(GRAPHS)
         .map(|(_, function, ..)| (*function).to_owned())
         .chain(adapters)
+        .chain(finders)
+        // All guests of this kind attack by their interests as well.
+        .chain(["cataloger.interests".to_owned()])
         .collect();
     let mut functions = BTreeSet::new();
     for (file, interfaces) in [
@@ -419,6 +425,7 @@ fn every_function_has_a_hostile_guest() {
         ("content", &["content"]),
         ("frontend", &["build", "frontend"]),
         ("cache", &["objects", "http", "cache"]),
+        ("sbom", &["cataloger", "scanner"]),
     ] {
         let text = std::fs::read_to_string(repo().join(format!("wit/{file}.wit"))).expect("the contract");
         functions.extend(functions_of(&text, interfaces));

@@ -277,15 +277,12 @@ fn scanners_and_caches_are_built_and_tested() {
         let said = Running::start(tests).wait(PATIENCE).ok().text();
         assert!(said.contains("test result: ok"), "{kind}: {said}");
         let said = plugin.run("plugin run ./sample.wasm tests/hello/input");
-        if kind == "scanner" {
-            let said = said.ok().text();
-            assert!(said.contains("pkg:generic/lua@5.4.7"), "{said}");
-            let _written = plugin.run("plugin test ./sample.wasm --update").ok();
-            let _tested = plugin.run("plugin test ./sample.wasm").ok();
-        } else {
-            let said = said.exits(1).all();
-            assert!(said.contains("it runs in `kiln build --plugin REF"), "{said}");
-        }
+        let found = match kind {
+            "scanner" => "pkg:generic/lua@5.4.7",
+            _ => "document buildkit came back",
+        };
+        let _found = said.ok().says(found);
+        let _tested = plugin.run("plugin test ./sample.wasm").ok();
         let said = plugin.run("plugin inspect ./sample.wasm").ok().text();
         assert!(
             said.contains(&format!("World:      kiln:plugin/{kind}@0.1.0")),
@@ -310,6 +307,7 @@ fn caches_in_each_language_bring_everything() {
                 && said.contains("kiln:plugin/objects@0.1.0"),
             "{language}: {said}"
         );
+        let _tested = plugin.run("plugin test ./sample.wasm").ok();
         let context = plugin.folder.join("context");
         std::fs::create_dir_all(&context).expect("a folder");
         std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /a\n").expect("a file");

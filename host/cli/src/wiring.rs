@@ -341,6 +341,7 @@ impl Catalogers for Components {
             given.push(self.resolver.find(reference).await?);
         }
         // Compiling takes seconds when there is no machine code yet.
+        let ledger = ledger.clone();
         let load = move || {
             let mut all = Finders::default();
             for plugin in embedded::catalogers() {
@@ -359,6 +360,9 @@ impl Catalogers for Components {
                         .catalogers
                         .push(runtime.cataloger(name, component, found.code)?),
                 }
+                // These kinds get nothing that could be granted; what they ask for is told all the same.
+                let asked: Vec<String> = found.seen.asks().iter().map(ToString::to_string).collect();
+                ledger.granted(name, &asked, Vec::new());
             }
             match all.catalogers.is_empty() && all.scanners.is_empty() {
                 true => Err(unusable(

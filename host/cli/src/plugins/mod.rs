@@ -3,6 +3,7 @@
 //! Runs none of them.
 
 mod fixture;
+mod outside;
 mod picture;
 mod remote;
 mod resolve;
@@ -14,6 +15,7 @@ mod traced;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use fixture::tree_of;
+pub(crate) use outside::MemoryOutside;
 pub(crate) use picture::svg;
 pub(crate) use remote::Artifact;
 pub(crate) use remote::push;

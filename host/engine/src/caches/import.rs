@@ -9,7 +9,6 @@ use kiln_cache::CacheFrom;
 use kiln_cache::CacheImage;
 use kiln_cache::ImportedIndex;
 use kiln_cache::LayerInfo;
-use kiln_cache::ManifestForm;
 use kiln_cache::Materialise;
 use kiln_image::Digest;
 use kiln_image::MediaType;
@@ -133,7 +132,7 @@ async fn read_one(
     places: &Places,
     sink: &Arc<dyn Sink>,
 ) -> Option<(Step, Arc<dyn Backend>, Vec<CacheImage>)> {
-    let backend = match places.open(&from.location, ManifestForm::default()).await {
+    let backend = match places.open_within(&from.location, from.timeout).await {
         Ok(backend) => backend?,
         Err(error) => {
             let name = "importing cache manifest";

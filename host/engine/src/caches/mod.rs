@@ -12,6 +12,7 @@ mod outside;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kiln_cache::AdapterPlace;
 use kiln_cache::Backend;
@@ -94,6 +95,24 @@ impl Places {
             }
         };
         Ok(Some(backend))
+    }
+
+    /// Opens a place that may take its time: a plugin's.
+    async fn open_within(
+        &self,
+        location: &Location,
+        timeout: Duration,
+    ) -> Result<Option<Arc<dyn Backend>>, CacheError> {
+        let opened = tokio::time::timeout(timeout, self.open(location, ManifestForm::default())).await;
+        opened.unwrap_or_else(|_| {
+            Err(CacheError::Timeout {
+                place: match location {
+                    Location::Adapter(place) => place.place(),
+                    location => format!("{location:?}"),
+                },
+                seconds: timeout.as_secs(),
+            })
+        })
     }
 
     async fn adapter(&self, place: &AdapterPlace) -> Result<AdapterBackend, CacheError> {

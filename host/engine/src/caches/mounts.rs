@@ -20,7 +20,6 @@ use kiln_cache::Backend;
 use kiln_cache::CacheError;
 use kiln_cache::CacheFrom;
 use kiln_cache::Chunk;
-use kiln_cache::ManifestForm;
 use kiln_cache::MountSnapshot;
 use kiln_image::Digest;
 use kiln_image::Platform;
@@ -129,11 +128,7 @@ impl CacheMounts {
         let limit = from.mounts?;
         let location = from.location.of_mounts()?;
         // One that cannot be opened was warned of when its records were wanted.
-        let backend = self
-            .opener
-            .open(&location, ManifestForm::default())
-            .await
-            .ok()??;
+        let backend = self.opener.open_within(&location, from.timeout).await.ok()??;
         let read = tokio::time::timeout(from.timeout, read(&*backend)).await;
         let timeout = |_| CacheError::Timeout {
             place: backend.place(),

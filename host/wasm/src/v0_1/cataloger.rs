@@ -7,6 +7,7 @@ use kiln_plugin::CatalogError;
 use kiln_plugin::Cataloged;
 use kiln_plugin::Cataloger;
 use kiln_plugin::Component;
+use kiln_plugin::HostError;
 use kiln_plugin::Interest;
 use kiln_plugin::Matched;
 use kiln_plugin::PackageInfo;
@@ -20,9 +21,11 @@ use crate::call::CallState;
 use crate::call::within;
 use crate::component::Loaded;
 use crate::component::World;
+use crate::v0_1::bindings::api::kiln::plugin::types::Error;
 use crate::v0_1::bindings::cataloger::CatalogerPlugin;
 use crate::v0_1::bindings::cataloger::CatalogerPluginPre;
 use crate::v0_1::bindings::cataloger::exports::kiln::plugin::cataloger as wit;
+use crate::v0_1::convert::Convert;
 use crate::v0_1::driver::Driver;
 use crate::v0_1::silent::SilentBridge;
 
@@ -128,9 +131,15 @@ async fn invoke(
             let files: Vec<wit::Matched> = files.iter().map(file).collect();
             let found = cataloger.call_catalog(store, &files).await?;
             let packages = found.map(|found| found.into_iter().map(package).collect());
-            Returned::Packages(packages.map_err(|error| format!("{error:?}")))
+            Returned::Packages(packages.map_err(said))
         }
     })
+}
+
+/// Returns what a plugin says went wrong, in its own words.
+pub(crate) fn said(error: Error) -> String {
+    let error: HostError = error.convert();
+    error.to_string()
 }
 
 pub(crate) fn package(package: wit::PackageInfo) -> PackageInfo {

@@ -28,6 +28,7 @@ use crate::v0_1::bindings::scanner::ScannerPluginPre;
 use crate::v0_1::bindings::scanner::exports::kiln::plugin::scanner as wit;
 use crate::v0_1::cataloger::check_packages;
 use crate::v0_1::cataloger::package;
+use crate::v0_1::cataloger::said;
 use crate::v0_1::driver::Driver;
 use crate::v0_1::silent::SilentBridge;
 
@@ -90,7 +91,7 @@ async fn invoke(
     let root = Resource::new_borrow(Session::FILES);
     let scanner = plugin.kiln_plugin_scanner();
     let report = scanner.call_scan(store, root, &options).await?;
-    Ok(report.map_err(|error| format!("{error:?}")))
+    Ok(report.map_err(said))
 }
 
 /// Checks the documents of a report; returns what is wrong with them.

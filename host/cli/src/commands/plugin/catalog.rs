@@ -1,10 +1,12 @@
-//! Catalogers and scanners on a folder: what `kiln plugin run` and `kiln plugin test` do with them.
+//! Catalogers, scanners and cache adapters on a folder: what `kiln plugin run` and `kiln plugin test` do with them.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 use kiln_image::Digest;
+use kiln_plugin::AdapterError;
+use kiln_plugin::CacheAdapter;
 use kiln_plugin::CatalogError;
 use kiln_plugin::Cataloger;
 use kiln_plugin::FileTree;
@@ -19,12 +21,12 @@ use kiln_plugin::Scanner;
 
 use super::FindArgs;
 use super::Session;
+use super::cache;
 use super::failed;
 use super::find;
 use crate::exit::Failure;
 use crate::plugins::tree_of;
 use crate::plugins::unusable;
-use crate::report::Report;
 use crate::wiring;
 
 /// Most files of one page.
@@ -34,6 +36,7 @@ const PAGE: usize = 4096;
 enum Finder {
     Cataloger(Arc<dyn Cataloger>),
     Scanner(Arc<dyn Scanner>),
+    Adapter(Arc<dyn CacheAdapter>),
 }
 
 /// A cataloger or scanner that is loaded, and the threads that it runs on.
@@ -50,15 +53,7 @@ impl Cataloged {
         let runtime = super::super::runtime()?;
         let found = runtime.block_on(find(&resolver, plugin))?;
         let kind = match found.seen.kind {
-            Some(kind @ (PluginKind::Cataloger | PluginKind::Scanner)) => kind,
-            Some(kind @ PluginKind::Cache) => {
-                let report = Report::new(format!(
-                    "plugin `{plugin}` is a {kind}: it runs in `kiln build --plugin REF,name=NAME --cache-to type=NAME`"
-                ));
-                return Err(Failure::failed(
-                    report.hint("the project's own tests run with `cargo test`"),
-                ));
-            }
+            Some(kind @ (PluginKind::Cataloger | PluginKind::Scanner | PluginKind::Cache)) => kind,
             _ => return Ok(None),
         };
         let wasm = wiring::plugin_runtime(&session.around, &resolver, &args.limits)?;
@@ -66,6 +61,9 @@ impl Cataloged {
             PluginKind::Scanner => wasm
                 .scanner(&found.name, &found.component, found.code)
                 .map(Finder::Scanner),
+            PluginKind::Cache => wasm
+                .adapter(&found.name, &found.component, found.code)
+                .map(Finder::Adapter),
             _ => wasm
                 .cataloger(&found.name, &found.component, found.code)
                 .map(Finder::Cataloger),
@@ -74,18 +72,30 @@ impl Cataloged {
         Ok(Some(Self { runtime, finder }))
     }
 
-    /// Returns the packages of a folder as text.
+    /// Returns what is found in a folder, or what an adapter plans with its parameters, as text.
     pub(super) fn packages(&self, folder: &Path) -> Result<String, Failure> {
-        let tree = tree_of(folder).map_err(|e| Failure::io(&format!("read `{}`", folder.display()), &e))?;
+        let tree = || tree_of(folder).map_err(|e| Failure::io(&format!("read `{}`", folder.display()), &e));
         let cataloger = match &self.finder {
             Finder::Cataloger(cataloger) => cataloger,
-            Finder::Scanner(scanner) => return self.scanned(&**scanner, tree),
+            Finder::Scanner(scanner) => return self.scanned(&**scanner, tree()?),
+            Finder::Adapter(adapter) => return self.planned(&**adapter, folder),
         };
+        let tree = tree()?;
         let found = self.runtime.block_on(catalog(&**cataloger, &tree));
         match found {
             Ok(packages) => Ok(text(&packages)),
             Err(CatalogError::Plugin(error)) => Err(failed(&error)),
             Err(error @ CatalogError::Failed { .. }) => Ok(format!("failed {error}\n")),
+        }
+    }
+
+    fn planned(&self, adapter: &dyn CacheAdapter, folder: &Path) -> Result<String, Failure> {
+        let config =
+            cache::config(folder).map_err(|e| Failure::io(&format!("read `{}`", folder.display()), &e))?;
+        match self.runtime.block_on(cache::round_trip(adapter, config)) {
+            Ok(said) => Ok(said),
+            Err(AdapterError::Plugin(error)) => Err(failed(&error)),
+            Err(error @ AdapterError::Failed { .. }) => Ok(format!("failed {error}\n")),
         }
     }
 

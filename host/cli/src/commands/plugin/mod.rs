@@ -1,5 +1,6 @@
 //! `kiln plugin …`: what authors and operators do with plugins.
 
+mod cache;
 mod catalog;
 mod dev;
 mod inspect;

@@ -140,6 +140,7 @@ const SCANNER_C: Files = files! {
 const CACHE: Files = files! {
     "README.md" = "sdk/templates/cache/README.md",
     "tests/hello/input/config.txt" = "sdk/templates/cache/config.txt",
+    "tests/hello/expected.txt" = "sdk/templates/cache/expected.txt",
     ".gitignore" = "sdk/templates/frontend/gitignore",
 };
 const CACHE_RUST: Files = files! {
@@ -208,8 +209,9 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         folder.display(),
         match args.kind {
             Kind::Frontend => format!("kiln plugin test ./{}.wasm --file image.yaml", args.name),
-            Kind::Cataloger | Kind::Scanner => format!("kiln plugin test ./{}.wasm", args.name),
-            Kind::Cache => format!("kiln plugin inspect ./{}.wasm", args.name),
+            Kind::Cataloger | Kind::Scanner | Kind::Cache => {
+                format!("kiln plugin test ./{}.wasm", args.name)
+            }
         }
     );
     print(&next)?;
