@@ -89,7 +89,7 @@ fn wrong_choices_say_what_is_there() {
         ),
         (
             "builtin:missing",
-            "this program has no such plugin (it has `builtin:frontend-dockerfile`, `builtin:cataloger-apk`",
+            "this program has no such plugin (it has `builtin:frontend-dockerfile`, `builtin:cache-http`",
         ),
         ("oci://127.0.0.1:1/a:1", "has no digest: type `kiln plugin lock`"),
         ("https://example.com/x.wasm", "cannot read the plugin reference"),
@@ -450,9 +450,9 @@ fn a_new_plugin_has_all_that_its_readme_names() {
     }
     let said = kiln_in(&kiln, &project, "plugin new mine --folder rust").failed();
     assert!(said.contains("is there already and is not empty"), "{said}");
-    let said = kiln_in(&kiln, &project, "plugin new mine --kind scanner --lang c").failed();
+    let said = kiln_in(&kiln, &project, "plugin new mine --kind scanner --lang go").failed();
     assert!(
-        said.contains("no template of a scanner in that language (there are: rust)"),
+        said.contains("there is no template in Go: its compiler"),
         "{said}"
     );
 }

@@ -52,9 +52,9 @@ impl Cataloged {
         let resolver = args.resolver(&session)?;
         let runtime = super::super::runtime()?;
         let found = runtime.block_on(find(&resolver, plugin))?;
-        let kind = match found.seen.kind {
-            Some(kind @ (PluginKind::Cataloger | PluginKind::Scanner | PluginKind::Cache)) => kind,
-            _ => return Ok(None),
+        let Some(kind @ (PluginKind::Cataloger | PluginKind::Scanner | PluginKind::Cache)) = found.seen.kind
+        else {
+            return Ok(None);
         };
         let wasm = wiring::plugin_runtime(&session.around, &resolver, &args.limits)?;
         let finder = match kind {

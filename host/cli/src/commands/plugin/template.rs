@@ -41,7 +41,14 @@ enum Language {
     Python,
     Javascript,
     C,
+    /// Refused, with the reason
+    #[value(hide = true)]
+    Go,
 }
+
+/// Why there is no project in Go.
+const GO: &str = "there is no template in Go: its compiler makes modules for WASI's first preview, which need an adapter, \
+                  and its bindings come from Go's module proxy";
 
 macro_rules! files {
     ($($to:literal = $from:literal),* $(,)?) => {
@@ -163,8 +170,9 @@ const CACHE_C: Files = files! {
 };
 
 /// Returns the files of a project beside the contract.
-fn parts(kind: Kind, language: Language) -> [Files; 2] {
-    match (kind, language) {
+fn parts(kind: Kind, language: Language) -> Option<[Files; 2]> {
+    Some(match (kind, language) {
+        (_, Language::Go) => return None,
         (Kind::Frontend, Language::Rust) => [COMMON, RUST],
         (Kind::Frontend, Language::Python) => [COMMON, PYTHON],
         (Kind::Frontend, Language::Javascript) => [COMMON, JAVASCRIPT],
@@ -181,7 +189,7 @@ fn parts(kind: Kind, language: Language) -> [Files; 2] {
         (Kind::Cache, Language::Python) => [CACHE, CACHE_PYTHON],
         (Kind::Cache, Language::Javascript) => [CACHE, CACHE_JAVASCRIPT],
         (Kind::Cache, Language::C) => [CACHE, CACHE_C],
-    }
+    })
 }
 
 pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
@@ -200,7 +208,8 @@ pub(super) fn run(args: &NewArgs) -> Result<u8, Failure> {
         ))
         .into());
     }
-    let parts = parts(args.kind, args.lang);
+    let parts = parts(args.kind, args.lang)
+        .ok_or_else(|| ArgError::new(GO).hint("there are templates in rust, python, javascript and c"))?;
     for (name, text) in [WIT, &parts.concat()].concat() {
         write(&folder.join(name), &text.replace("PLUGIN_NAME", &args.name))?;
     }
