@@ -37,6 +37,7 @@ mod registry;
 mod remote;
 mod reproducible;
 mod sbom;
+mod sbom_alone;
 mod sbom_rpm;
 mod sbom_syft;
 mod snapshots;

@@ -55,6 +55,7 @@ pub use purl::subject_name;
 pub use sbom::Sbom;
 pub use sbom::SbomFile;
 pub use sbom::SbomPackage;
+pub use sbom::SbomSubject;
 pub use sbom::cyclonedx;
 pub use sbom::is_purl;
 pub use sbom::spdx;

@@ -289,8 +289,11 @@ impl Run {
     ) -> Result<Attested, BuildError> {
         let asked = &self.build.request.attestations;
         let mut attested = Attested::default();
-        if let Some(options) = &asked.sbom {
-            attested.scans = self.scans(options, built).await?;
+        if asked.sbom.is_some() || asked.sidecar {
+            let mut options = asked.sbom.clone().unwrap_or_default();
+            // A file that was asked for cannot be left out.
+            options.required |= asked.sidecar;
+            attested.scans = self.scans(&options, built).await?;
         }
         let Some(options) = &asked.provenance else {
             return Ok(attested);

@@ -1,5 +1,6 @@
 //! What a build gave.
 
+use kiln_attest::Sbom;
 use kiln_image::Descriptor;
 use kiln_image::Digest;
 use kiln_image::Platform;
@@ -21,6 +22,15 @@ pub struct BuiltImage {
     pub size: u64,
 }
 
+/// What is in one output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltSbom {
+    /// Its platform, where the frontend says.
+    pub platform: Option<Platform>,
+    /// Everything that a document says.
+    pub sbom: Sbom,
+}
+
 /// What a build gave.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOutcome {
@@ -32,6 +42,8 @@ pub struct BuildOutcome {
     pub names: Vec<String>,
     /// What `--metadata-file` holds, by BuildKit's keys.
     pub metadata: Map<String, Value>,
+    /// What is in the result, if that was asked for: one for each platform.
+    pub sboms: Vec<BuiltSbom>,
     /// How many warnings there were.
     pub warnings: usize,
 }

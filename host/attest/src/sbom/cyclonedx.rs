@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::Sbom;
 use super::SbomPackage;
+use super::SbomSubject;
 use super::license;
 use super::purl_kind;
 
 /// Writes the document. [`Sbom::tidy`] has been called.
 pub fn cyclonedx(sbom: &Sbom) -> Value {
-    let root = sbom.subject.to_string();
+    let root = root(sbom);
     let layers: BTreeMap<&str, String> = sbom
         .files
         .iter()
@@ -44,11 +45,21 @@ pub fn cyclonedx(sbom: &Sbom) -> Value {
         "metadata": {
             "timestamp": sbom.created,
             "tools": { "components": tools.collect::<Vec<_>>() },
-            "component": { "bom-ref": root, "type": "container", "name": sbom.name, "version": root },
+            "component": root,
         },
         "components": components.collect::<Vec<_>>(),
         "dependencies": dependencies.collect::<Vec<_>>(),
     })
+}
+
+fn root(sbom: &Sbom) -> Value {
+    let digest = sbom.subject.digest().to_string();
+    match sbom.subject {
+        SbomSubject::Image(_) => {
+            json!({ "bom-ref": digest, "type": "container", "name": sbom.name, "version": digest })
+        }
+        SbomSubject::Files(_) => json!({ "bom-ref": digest, "type": "file", "name": sbom.name }),
+    }
 }
 
 fn reference(package: &SbomPackage) -> String {
@@ -60,7 +71,13 @@ fn reference(package: &SbomPackage) -> String {
 
 /// A UUID of version 8 that follows from the image and the time.
 fn serial(sbom: &Sbom) -> String {
-    let hex = Digest::of(format!("{}\n{}\n{}", sbom.subject, sbom.name, sbom.created)).hex();
+    let hex = Digest::of(format!(
+        "{}\n{}\n{}",
+        sbom.subject.digest(),
+        sbom.name,
+        sbom.created
+    ))
+    .hex();
     format!(
         "urn:uuid:{}-{}-8{}-a{}-{}",
         &hex[..8],

@@ -58,13 +58,31 @@ impl SbomFile {
     }
 }
 
+/// What a document is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SbomSubject {
+    /// An image, by its manifest.
+    Image(Digest),
+    /// Files that are no image, by a digest of what was found in them.
+    Files(Digest),
+}
+
+impl SbomSubject {
+    /// Returns what makes the document's name unique.
+    pub fn digest(&self) -> &Digest {
+        match self {
+            Self::Image(digest) | Self::Files(digest) => digest,
+        }
+    }
+}
+
 /// Everything that a document says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sbom {
     /// What it is of, such as an image's name.
     pub name: String,
-    /// The image's manifest, which makes the document's name unique.
-    pub subject: Digest,
+    /// The image or the files.
+    pub subject: SbomSubject,
     /// RFC 3339.
     pub created: String,
     /// Who made it, with versions: `kiln-0.1.0`.

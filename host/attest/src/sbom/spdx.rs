@@ -11,15 +11,15 @@ use serde_json::json;
 use super::Sbom;
 use super::SbomFile;
 use super::SbomPackage;
+use super::SbomSubject;
 use super::license;
 use super::purl_kind;
 
-const ROOT: &str = "SPDXRef-DocumentRoot-Image-";
 const LICENSE_LIST: &str = "3.28";
 
 /// Writes the document. [`Sbom::tidy`] has been called.
 pub fn spdx(sbom: &Sbom) -> Value {
-    let root = format!("{ROOT}{}", identifier(&sbom.name));
+    let root = root_id(sbom);
     let mut extracted = BTreeMap::new();
     let ids: Vec<String> = sbom.packages.iter().map(package_id).collect();
     let mut packages = vec![root_package(sbom, &root)];
@@ -66,7 +66,7 @@ fn namespace(sbom: &Sbom) -> String {
     let short = Digest::of(said).hex();
     format!(
         "https://github.com/kiln-build/kiln/sbom/sha256-{}/{}",
-        sbom.subject.hex(),
+        sbom.subject.digest().hex(),
         &short[..16]
     )
 }
@@ -98,20 +98,34 @@ fn file_id(path: &str) -> String {
     format!("SPDXRef-File-{}-{}", tail.join("-"), &hex[..16])
 }
 
+fn root_id(sbom: &Sbom) -> String {
+    let kind = match sbom.subject {
+        SbomSubject::Image(_) => "Image",
+        SbomSubject::Files(_) => "Directory",
+    };
+    format!("SPDXRef-DocumentRoot-{kind}-{}", identifier(&sbom.name))
+}
+
 fn root_package(sbom: &Sbom, id: &str) -> Value {
-    json!({
+    let mut root = json!({
         "name": sbom.name,
         "SPDXID": id,
-        "versionInfo": sbom.subject.to_string(),
         "supplier": "NOASSERTION",
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": false,
         "licenseConcluded": "NOASSERTION",
         "licenseDeclared": "NOASSERTION",
         "copyrightText": "NOASSERTION",
-        "checksums": [{ "algorithm": "SHA256", "checksumValue": sbom.subject.hex() }],
-        "primaryPackagePurpose": "CONTAINER",
-    })
+    });
+    match sbom.subject {
+        SbomSubject::Image(manifest) => {
+            root["versionInfo"] = manifest.to_string().into();
+            root["checksums"] = json!([{ "algorithm": "SHA256", "checksumValue": manifest.hex() }]);
+            root["primaryPackagePurpose"] = "CONTAINER".into();
+        }
+        SbomSubject::Files(_) => root["primaryPackagePurpose"] = "FILE".into(),
+    }
+    root
 }
 
 fn package(package: &SbomPackage, id: &str, extracted: &mut BTreeMap<String, String>) -> Value {

@@ -16,7 +16,7 @@ fn sbom() -> Sbom {
     file.layer = Some(Digest::of("layer"));
     Sbom {
         name: "app:1".to_owned(),
-        subject: Digest::of("image"),
+        subject: SbomSubject::Image(Digest::of("image")),
         created: "2023-11-14T22:13:20Z".to_owned(),
         tools: vec!["kiln-0.1.0".to_owned()],
         packages: vec![
@@ -149,4 +149,19 @@ fn licences_are_checked_against_the_list() {
     check("MIT Licence of the house", None);
     check("", None);
     check(&"(".repeat(5000), None);
+}
+
+#[test]
+fn files_are_no_image() {
+    let mut sbom = tidy();
+    sbom.subject = SbomSubject::Files(Digest::of("files"));
+    let document = spdx(&sbom);
+    let root = &document["packages"][0];
+    assert_eq!(root["SPDXID"], "SPDXRef-DocumentRoot-Directory-app-1");
+    assert_eq!(root["primaryPackagePurpose"], "FILE");
+    assert!(root.get("checksums").is_none() && root.get("versionInfo").is_none());
+    let root = &cyclonedx(&sbom)["metadata"]["component"];
+    assert_eq!(root["type"], "file");
+    assert!(root.get("version").is_none());
+    assert_ne!(document["documentNamespace"], spdx(&tidy())["documentNamespace"]);
 }

@@ -1,6 +1,8 @@
 //! `--attest`, `--provenance` and `--sbom`, in buildx's spelling.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::ValueEnum;
@@ -12,6 +14,7 @@ use kiln_engine::ProvenanceOptions;
 use kiln_engine::SbomFormat;
 use kiln_engine::SbomOptions;
 use kiln_export::Output;
+use kiln_image::Platform;
 
 use super::ArgError;
 use super::request::Surroundings;
@@ -29,6 +32,10 @@ pub(crate) struct AttestArgs {
     /// Say what is in the image: true, false or generator=PATH[,format=spdx|cyclonedx|all][,required=true]
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     sbom: Option<String>,
+    /// Write what is in the result to a file: SPDX 2.3, or CycloneDX 1.6 when it is called *.cdx.json or
+    /// --sbom=format=cyclonedx says so
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sbom_out: Option<PathBuf>,
     /// Where attestations go [default: into the index where there is one or one is asked for]
     #[arg(long, value_name = "LAYOUT", value_enum)]
     attest_layout: Option<Layout>,
@@ -45,29 +52,32 @@ enum Layout {
 type Fields = BTreeMap<String, String>;
 
 impl AttestArgs {
+    /// Returns the format of the file beside the result: its name decides, else what `--sbom` says.
+    ///
+    /// # Errors
+    /// When `--sbom` is malformed.
+    pub(crate) fn sidecar_format(&self, path: &Path) -> Result<SbomFormat, ArgError> {
+        if let Some(format) = format_of(path) {
+            return Ok(format);
+        }
+        let asked = self.given()?.remove("sbom").map(sbom).transpose()?.flatten();
+        let first = asked.and_then(|options| options.formats.first().copied());
+        Ok(first.unwrap_or(SbomFormat::Spdx))
+    }
+
     /// Returns what is asked for. `BUILDX_NO_DEFAULT_ATTESTATIONS` turns the default, little provenance, off.
     ///
     /// # Errors
     /// When a field is unknown, given twice, or has a value that it does not take.
     pub(crate) fn read(&self, around: &Surroundings) -> Result<Attestations, ArgError> {
-        let mut given: BTreeMap<String, Fields> = BTreeMap::new();
-        for text in &self.attest {
-            let mut fields = fields(text)?;
-            let kind = fields.remove("type");
-            let kind = kind.ok_or_else(|| ArgError::new("attestation type not specified"))?;
-            add(&mut given, kind, fields)?;
-        }
-        for (kind, text) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
-            if let Some(text) = text {
-                add(&mut given, kind.to_owned(), shorthand(text)?)?;
-            }
-        }
+        let mut given = self.given()?;
         let mut attestations = Attestations {
             layout: match self.attest_layout {
                 None => AttestLayout::Auto,
                 Some(Layout::Index) => AttestLayout::Index,
                 Some(Layout::Referrers) => AttestLayout::Referrers,
             },
+            sidecar: self.sbom_out.is_some(),
             ..Attestations::default()
         };
         let by_default = around
@@ -90,6 +100,32 @@ impl AttestArgs {
             Some(kind) => Err(ArgError::value("--attest type", kind, "provenance or sbom")),
         }
     }
+
+    /// Returns the fields of each kind.
+    fn given(&self) -> Result<BTreeMap<String, Fields>, ArgError> {
+        let mut given = BTreeMap::new();
+        for text in &self.attest {
+            let mut fields = fields(text)?;
+            let kind = fields.remove("type");
+            let kind = kind.ok_or_else(|| ArgError::new("attestation type not specified"))?;
+            add(&mut given, kind, fields)?;
+        }
+        for (kind, text) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
+            if let Some(text) = text {
+                add(&mut given, kind.to_owned(), shorthand(text)?)?;
+            }
+        }
+        Ok(given)
+    }
+}
+
+/// Tells a format by the name of a file, as other tools do.
+pub(crate) fn format_of(path: &Path) -> Option<SbomFormat> {
+    let name = path.file_name()?.to_str()?;
+    if name.ends_with(".spdx.json") {
+        return Some(SbomFormat::Spdx);
+    }
+    (name.ends_with(".cdx.json") || name == "bom.json").then_some(SbomFormat::CycloneDx)
 }
 
 fn add(given: &mut BTreeMap<String, Fields>, kind: String, fields: Fields) -> Result<(), ArgError> {
@@ -186,6 +222,27 @@ pub(crate) fn check_outputs(attestations: &Attestations, outputs: &[Output]) -> 
         true => Err(files_not_yet()),
         false => Ok(()),
     }
+}
+
+/// Refuses one file for several images.
+///
+/// # Errors
+/// When there is more than one platform.
+pub(crate) fn check_sidecar(attestations: &Attestations, platforms: &[Platform]) -> Result<(), ArgError> {
+    match attestations.sidecar && platforms.len() > 1 {
+        true => Err(several_sidecars(platforms.len())),
+        false => Ok(()),
+    }
+}
+
+/// Says that one file cannot hold the SBOMs of `count` images.
+pub(crate) fn several_sidecars(count: usize) -> ArgError {
+    ArgError::new(format!(
+        "`--sbom-out` writes the SBOM of one image, and {count} platforms are built"
+    ))
+    .hint(
+        "`--sbom` attaches one to each image; `kiln sbom REF --platform PLATFORM -o FILE` writes that of one",
+    )
 }
 
 fn files_not_yet() -> ArgError {

@@ -7,7 +7,7 @@
 mod agent;
 mod allow;
 mod annotation;
-mod attest;
+pub(crate) mod attest;
 mod build;
 mod cache;
 mod call;

@@ -116,6 +116,7 @@ impl Prepared {
         }
         let attestations = args.attest.read(around)?;
         super::attest::check_outputs(&attestations, &outputs)?;
+        super::attest::check_sidecar(&attestations, &platforms)?;
         let request = BuildRequest {
             context: main.context,
             build_file: main.build_file,

@@ -1,7 +1,6 @@
 //! `kiln build`.
 
 use std::future::Future;
-use std::path::Path;
 use std::time::Duration;
 
 use kiln_engine::BuildError;
@@ -17,10 +16,13 @@ use super::Session;
 use super::call;
 use super::print;
 use super::print_error;
+use super::sbom;
 use super::warn;
+use super::write_file;
 use crate::args::ArgError;
 use crate::args::BuildArgs;
 use crate::args::Prepared;
+use crate::args::attest::several_sidecars;
 use crate::args::parse_bytes;
 use crate::exit;
 use crate::exit::Failure;
@@ -42,6 +44,12 @@ const CLEANUP: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: &BuildArgs, detail: Detail) -> Result<u8, Failure> {
     let mode = mode(args)?;
     let call = args.result.call()?;
+    if call.is_some() && args.attest.sbom_out.is_some() {
+        return Err(ArgError::new(
+            "`--sbom-out` needs a build: it cannot be used with `--call` or `--check`",
+        )
+        .into());
+    }
     let mut session = Session::open()?;
     let platform = session.settings.platform.as_deref().map(str::parse).transpose();
     let platform = platform.map_err(|e| ArgError::new("invalid `platform` in kiln.toml").because(e))?;
@@ -249,11 +257,6 @@ fn image_id(outcome: &BuildOutcome) -> Option<String> {
     }
 }
 
-fn write_file(session: &Session, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let path = session.around.directory.join(path);
-    std::fs::write(&path, bytes).map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))
-}
-
 fn write_metadata(
     args: &BuildArgs,
     session: &Session,
@@ -272,9 +275,24 @@ fn write_result(args: &BuildArgs, session: &Session, outcome: &BuildOutcome) -> 
         write_file(session, path, id.as_deref().unwrap_or_default().as_bytes())?;
     }
     write_metadata(args, session, &outcome.metadata)?;
+    write_sbom(args, session, outcome)?;
     match id {
         Some(id) if args.result.quiet || args.result.progress == Mode::Quiet => print(&format!("{id}\n")),
         _ => Ok(()),
+    }
+}
+
+/// Writes what is in the result.
+fn write_sbom(args: &BuildArgs, session: &Session, outcome: &BuildOutcome) -> Result<(), Failure> {
+    let Some(path) = &args.attest.sbom_out else {
+        return Ok(());
+    };
+    match outcome.sboms.as_slice() {
+        [one] => {
+            let format = args.attest.sidecar_format(path)?;
+            write_file(session, path, &sbom::document(&one.sbom, format))
+        }
+        several => Err(several_sidecars(several.len()).into()),
     }
 }
 

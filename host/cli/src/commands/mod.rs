@@ -12,8 +12,10 @@ mod inspect;
 mod man;
 mod plugin;
 mod prune;
+mod sbom;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -70,6 +72,8 @@ enum Command {
     Image(image::ImageArgs),
     /// Show what an image is made of
     Inspect(inspect::InspectArgs),
+    /// Find the packages of an image or a directory, without a build
+    Sbom(sbom::SbomArgs),
     /// Say why the plugins of a build ran, or did not
     Explain(explain::ExplainArgs),
     /// Show what the store holds
@@ -108,6 +112,7 @@ impl Cli {
             Command::Build(args) => build::run(&args, Detail::Short),
             Command::Image(args) => image::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Sbom(args) => sbom::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Du(args) => du::run(&args),
             Command::Prune(args) => prune::run(&args),
@@ -182,6 +187,12 @@ fn print_bytes(data: &[u8]) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a file; its path is from the current directory.
+fn write_file(session: &Session, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let path = session.around.directory.join(path);
+    std::fs::write(&path, bytes).map_err(|e| Failure::io(&format!("write `{}`", path.display()), &e))
 }
 
 /// Writes lines to standard error; there is nobody to tell when it is gone.

@@ -1,6 +1,7 @@
 //! What is said of images: how they were built.
 
 mod attach;
+mod document;
 mod options;
 mod record;
 mod scan;
@@ -22,6 +23,7 @@ pub(crate) struct Attested {
 
 pub(crate) use attach::About;
 pub(crate) use attach::attach;
+pub(crate) use document::Scanned;
 pub(crate) use record::Reader;
 pub(crate) use record::Recorded;
 pub(crate) use record::record;

@@ -69,6 +69,8 @@ pub struct Attestations {
     pub provenance: Option<ProvenanceOptions>,
     /// What is in them.
     pub sbom: Option<SbomOptions>,
+    /// What is in them is found out for the caller too, who keeps it beside the result.
+    pub sidecar: bool,
     /// Where it goes.
     pub layout: AttestLayout,
 }

@@ -3,11 +3,9 @@
 use kiln_attest::AttestationManifest;
 use kiln_attest::ManifestForm;
 use kiln_attest::Sbom;
-use kiln_attest::SbomFile;
 use kiln_export::Assembled;
 use kiln_export::Output;
 use kiln_image::Reference;
-use kiln_plugin::Component;
 use kiln_progress::Step;
 use serde_json::Value;
 
@@ -17,6 +15,9 @@ use crate::attest::About;
 use crate::attest::AttestLayout;
 use crate::attest::Attestations;
 use crate::attest::SbomFormat;
+use crate::attest::Scan;
+use crate::attest::Scanned;
+use crate::outcome::BuiltSbom;
 
 /// Returns every blob of an attestation manifest.
 pub(super) fn documents(attached: &AttestationManifest) -> Vec<Vec<u8>> {
@@ -84,41 +85,44 @@ impl Export<'_> {
         else {
             return Vec::new();
         };
-        let created = match self.build.request.epoch {
-            Some(_) => self.build.created,
-            None => self.build.started,
-        };
-        let layer = |at: &usize| image.manifest.layers.get(*at).map(|layer| layer.digest);
-        let tool = |component: &Component| {
-            let name = component.name.rsplit(':').next().unwrap_or_default();
-            format!("{name}-{}", component.digest.short())
-        };
-        let version = concat!("kiln-", env!("CARGO_PKG_VERSION")).to_owned();
-        let mut sbom = Sbom {
-            name: names
-                .first()
-                .map_or_else(|| "image".to_owned(), Reference::familiar),
-            subject: image.descriptor.digest,
-            // Seconds are what the formats have.
-            created: created.round(jiff::Unit::Second).unwrap_or(created).to_string(),
-            tools: scan.components.iter().map(tool).chain([version]).collect(),
-            packages: scan.packages.clone(),
-            files: scan
-                .files
-                .iter()
-                .map(|(file, at)| SbomFile {
-                    layer: layer(at),
-                    ..file.clone()
-                })
-                .collect(),
-        };
-        sbom.tidy();
+        let sbom = self.sbom(scan, Some(image), names);
         let write = |format: &SbomFormat| match format {
             SbomFormat::Spdx => (kiln_attest::SPDX, kiln_attest::spdx(&sbom)),
             SbomFormat::CycloneDx => (kiln_attest::CYCLONEDX, kiln_attest::cyclonedx(&sbom)),
         };
         let written = options.formats.iter().map(write);
         written.chain(scan.documents.iter().cloned()).collect()
+    }
+
+    fn sbom(&self, scan: &Scan, image: Option<&Assembled>, names: &[Reference]) -> Sbom {
+        let scanned = Scanned {
+            name: names
+                .first()
+                .map_or_else(|| "image".to_owned(), Reference::familiar),
+            image: image.map(|image| (image.descriptor.digest, &image.manifest.layers[..])),
+            created: match self.build.request.epoch {
+                Some(_) => self.build.created,
+                None => self.build.started,
+            },
+        };
+        scanned.sbom(scan)
+    }
+
+    /// Returns what is in each output, where the caller wants to know. `images` are the outputs as they were written;
+    /// none when they are no images.
+    pub(super) fn sidecars(&self, images: Option<&[Assembled]>, names: &[Reference]) -> Vec<BuiltSbom> {
+        if !self.build.request.attestations.sidecar {
+            return Vec::new();
+        }
+        let outputs = self.built.iter().zip(&self.attested.scans).enumerate();
+        let sboms = outputs.filter_map(|(at, (built, scan))| {
+            let image = images.and_then(|images| images.get(at));
+            Some(BuiltSbom {
+                platform: built.output.platform.clone(),
+                sbom: self.sbom(scan.as_ref()?, image, names),
+            })
+        });
+        sboms.collect()
     }
 
     /// Tells whether provenance that nobody asked for goes with this output: it makes no index of one image.

@@ -101,6 +101,9 @@ impl Export<'_> {
             }
             Output::Tar { .. } | Output::Local { .. } | Output::CacheOnly => {}
         }
+        if outcome.sboms.is_empty() {
+            outcome.sboms = self.sidecars(Some(&ready.images), &names);
+        }
         fill(outcome, ready, &names);
         Ok(())
     }

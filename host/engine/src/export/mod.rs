@@ -85,6 +85,9 @@ pub(crate) async fn export(
             }
         }
     }
+    if outcome.sboms.is_empty() {
+        outcome.sboms = export.sidecars(None, &build.request.tags);
+    }
     Ok(outcome)
 }
 

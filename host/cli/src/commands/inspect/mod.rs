@@ -47,6 +47,9 @@ pub(crate) struct InspectArgs {
     insecure_registries: Vec<String>,
 }
 
+/// What comes before the path of a layout.
+pub(super) const SCHEME: &str = "oci-layout://";
+
 /// How it is shown.
 enum Format {
     /// The table of `docker buildx imagetools inspect`.
@@ -120,8 +123,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<u8, Failure> {
 }
 
 /// Tells a layout from a name: by its scheme, or because it is a path that is there.
-fn layout<'a>(text: &'a str, session: &Session) -> Option<(std::path::PathBuf, Option<&'a str>)> {
-    if let Some(rest) = text.strip_prefix("oci-layout://") {
+pub(super) fn layout<'a>(text: &'a str, session: &Session) -> Option<(std::path::PathBuf, Option<&'a str>)> {
+    if let Some(rest) = text.strip_prefix(SCHEME) {
         let (path, selector) = layout_path(rest);
         return Some((session.around.path(path), selector));
     }
