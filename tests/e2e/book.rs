@@ -50,6 +50,7 @@ pages! {
     operating = "guide/operating.md",
     caches_of_elsewhere = "cache.md",
     debian = "debian.md",
+    sboms = "sbom.md",
 }
 
 /// What a page has its reader do.
